@@ -65,13 +65,13 @@ pub trait Publish: Send + Sync {
     ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError>;
     /// One of them with its content.
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError>;
-    /// Lets one go out, if what it was decided on is so still.
+    /// Lets one go out, if what it was decided on is so still; the reason that is kept with it.
     async fn release(
         &self,
         publication: PublicationId,
         reason: Option<String>,
         basis: Option<Basis>,
-    ) -> Result<(), SubmitError>;
+    ) -> Result<Option<String>, SubmitError>;
     /// Takes one away.
     async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError>;
     /// Makes a durable draft of a withdrawal.

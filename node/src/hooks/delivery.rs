@@ -160,7 +160,7 @@ impl Delivery {
             self.save().await?;
         }
         for number in self.state.due(clock::now()) {
-            let found = self.query.leaving_only(&self.hook, number).await?;
+            let found = self.query.leaving_late(&self.hook, number).await?;
             for leaves in found.rows.into_iter().filter(|leaves| leaves.number == number) {
                 match self.deliver(leaves).await? {
                     Outcome::Done | Outcome::Withheld => {}
@@ -168,9 +168,9 @@ impl Delivery {
                     Outcome::Stop => return self.stopped().await,
                 }
             }
-            self.state.later.remove(&number);
+            self.state.ends(number, found.gap.is_some());
             // Somebody else may have asked for more time since.
-            self.state.wait_for(found.later.into_iter().filter(|(of, _)| *of == number));
+            self.state.wait_for(found.later.into_iter().filter(|(of, ..)| *of == number));
             self.save().await?;
         }
         let found = self.query.leaving(&self.hook, self.state.position).await?;

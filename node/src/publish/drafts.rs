@@ -21,7 +21,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{Publisher, again::Own, known::of_node, submission::SubmitError};
+use super::{Publisher, again::Own, known::of_node, passing::Passing, submission::SubmitError};
 use crate::{
     clock,
     feed::Notice,
@@ -126,7 +126,8 @@ impl Publisher {
 
     /// Lets a held draft go out; one that takes over a proposal, on the basis on which it was found to do so still. A reason
     /// said before stays unless another is given; but one that was said to this node alone, before the charter asked for
-    /// reasons, is told to nobody, and another one is needed.
+    /// reasons, is told to nobody, and another one is needed. Returns the reason that is kept; nobody weighs one for what
+    /// takes back, and so none is kept of that.
     ///
     /// # Errors
     /// Not held, no longer a publisher or reader, overtaken, or what the guards say; it stays held then.
@@ -135,7 +136,7 @@ impl Publisher {
         publication: PublicationId,
         reason: Option<String>,
         basis: Option<Basis>,
-    ) -> Result<(), SubmitError> {
+    ) -> Result<Option<String>, SubmitError> {
         let this = self.clone();
         blocking(move || this.let_go(publication, reason, basis)).await
     }
@@ -161,10 +162,10 @@ impl Publisher {
         publication: PublicationId,
         reason: Option<String>,
         basis: Option<Basis>,
-    ) -> Result<(), SubmitError> {
+    ) -> Result<Option<String>, SubmitError> {
         let (row, open, beside) = self.open(publication)?;
         if row.withdraws.is_some() {
-            return self.let_take_back(row);
+            return self.let_take_back(row).map(|()| None);
         }
         let turn = self.is_in_turn(&row, &open.objects)?;
         let given = turn.map(Given::Goes).or(basis.map(Given::Holds));
@@ -186,15 +187,16 @@ impl Publisher {
         let is_objected = open.report.gravest() == Some(Weight::Reason);
         let is_told = is_objected && roster.charter().asks_reasons() && !beside.is_on_behalf;
         let before = row.reason.as_deref().filter(|_| !is_told || beside.tells_reason);
-        let reason = self.guards.weigh(&open.report, reason.as_deref().or(before))?;
+        let reason = self.guards.weigh(&open.report, &open.objects, reason.as_deref().or(before))?;
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
         let told = reason.as_deref().filter(|_| is_told).unwrap_or_default();
         let parts = row.parts.iter().map(|part| payload::with_reason(part, told)).collect::<Result<_, _>>();
         let parts = parts.map_err(|error| super::read::rule("reason", &error.to_string()))?;
-        let change = Change::DraftReleased { publication, reason, parts, given };
-        self.released(change, publication, &row.submitter)
+        let change = Change::DraftReleased { publication, reason: reason.clone(), parts, given };
+        self.released(change, publication, &row.submitter)?;
+        Ok(reason)
     }
 
     /// The word and what it rests on are one commit: nothing comes between.
@@ -273,7 +275,8 @@ impl Publisher {
         let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let report = self.guards.examine_stated(report, &label.unwrap_or_default(), &terms);
         let roster = self.roster.snapshot();
-        let report = self.passing(report, &roster, (row.group, tlp), &objects, clock::now())?;
+        let report =
+            self.passing(report, &roster, Passing::released(row.group, tlp), &objects, clock::now())?;
         let draft = held(&row);
         let purpose = Some(purpose);
         Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report, basis }, beside))

@@ -58,8 +58,16 @@ impl Guards {
     ///
     /// # Errors
     /// Something is refused outright, a reason is missing, or the one given repeats what it excuses.
-    pub(super) fn weigh(&self, report: &Report, reason: Option<&str>) -> Result<Option<String>, SubmitError> {
+    pub(super) fn weigh(
+        &self,
+        report: &Report,
+        objects: &[Object],
+        reason: Option<&str>,
+    ) -> Result<Option<String>, SubmitError> {
         let reason = reason.map(|text| guard::reason(text, &self.own)).transpose()?;
+        if let Some(reason) = &reason {
+            guard::repeats_none(reason, objects, report)?;
+        }
         match report.gravest() {
             Some(Weight::Refused) => Err(SubmitError::Guarded(Box::new(report.clone()))),
             Some(Weight::Reason) if reason.is_none() => Err(SubmitError::Guarded(Box::new(report.clone()))),

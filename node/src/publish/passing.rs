@@ -3,10 +3,13 @@
 //! TLP:CLEAR and GREEN may travel between groups. Anything narrower is its originator's to share elsewhere, as is what came to
 //! named members or under an embargo; and nobody says it again under a wider marking. Whoever has it from the same source as that
 //! other one knows better than a guard, so the guard asks for a reason.
+//!
+//! It says that somebody shared an object more narrowly, and neither who nor how far: whoever hands it in may be a tool that may
+//! read nothing here.
 
 use belfry_proto::{
-    guard::{self, Report},
-    id::GroupId,
+    guard::{self, Finding, Report},
+    id::{GroupId, MemberId},
     stix::{
         marking::{self, Markings, Tlp},
         object::Object,
@@ -15,29 +18,71 @@ use belfry_proto::{
     trust::roster::Roster,
 };
 
-use super::{Publisher, submission::SubmitError};
+use super::{
+    Publisher,
+    submission::{Submission, SubmitError},
+};
 use crate::store::Looks;
 
-/// Types that say what somebody found. Techniques, actors and tools have their ids from public catalogues, and everybody says
-/// them; observables name a value, whoever saw it.
-const FOUND: [&str; 8] = [
-    "grouping",
-    "incident",
-    "indicator",
-    "infrastructure",
-    "malware-analysis",
-    "note",
-    "observed-data",
-    "report",
+/// Types that everybody speaks of, observables aside: techniques, actors and tools have their ids from public catalogues, and who
+/// or where somebody is and how things are marked is nobody's finding. All else says what somebody found.
+const EVERYBODYS: [&str; 10] = [
+    "attack-pattern",
+    "extension-definition",
+    "identity",
+    "intrusion-set",
+    "language-content",
+    "location",
+    "malware",
+    "marking-definition",
+    "threat-actor",
+    "tool",
 ];
 
+/// How objects would be passed on.
+#[derive(Clone, Copy)]
+pub(super) struct Passing {
+    group: GroupId,
+    tlp: Tlp,
+    /// Whose word it is: what that member shared is its own.
+    of: Option<MemberId>,
+    /// It comes from a source, which is what the other one may have it from, too.
+    is_from_source: bool,
+    /// How far it may go is said for all of it, where no object says so.
+    is_stated: bool,
+}
+
+impl Passing {
+    /// By whoever releases it.
+    pub(super) const fn released(group: GroupId, tlp: Tlp) -> Self {
+        Self { group, tlp, of: None, is_from_source: false, is_stated: false }
+    }
+
+    /// By a submission.
+    pub(super) const fn submitted(submission: &Submission, tlp: Tlp) -> Self {
+        Self {
+            group: submission.group,
+            tlp,
+            of: submission.on_behalf_of,
+            is_from_source: submission.is_from_source,
+            is_stated: submission.tlp.is_some() || submission.unmarked.is_some(),
+        }
+    }
+
+    /// What it comes to that somebody else shared an object more narrowly.
+    fn finding(&self, object: &Object, markings: &Markings) -> Finding {
+        let is_stated = self.is_stated || marking::effective(object, None, markings).is_some();
+        if self.is_from_source && is_stated { Finding::AlsoShared } else { Finding::PassedOn }
+    }
+}
+
 impl Publisher {
-    /// The same report with what others shared with this node, and what would go further in `group` under `tlp`.
+    /// The same report with what others shared with this node, and what would go further.
     pub(super) fn passing(
         &self,
         report: Report,
         roster: &Roster,
-        (group, tlp): (GroupId, Tlp),
+        passing: Passing,
         objects: &[Object],
         now: Timestamp,
     ) -> Result<Report, SubmitError> {
@@ -46,45 +91,57 @@ impl Publisher {
             certificate.map(|certificate| certificate.groups.keys().copied().collect()).unwrap_or_default();
         let markings = Markings::of(objects);
         let (mut kept, mut looks) = (Vec::new(), self.store.looks());
-        for object in objects.iter().filter(|object| FOUND.contains(&object.kind())) {
-            let goes = marking::effective(object, Some(tlp), &markings).unwrap_or(tlp);
-            let of = self.keeping(&mut looks, &groups, object.id(), (group, goes), now)?;
-            kept.extend(of.map(|tlp| (object.id(), tlp)));
+        let found =
+            objects.iter().filter(|object| !object.is_observable() && !EVERYBODYS.contains(&object.kind()));
+        for object in found {
+            let tlp = marking::effective(object, Some(passing.tlp), &markings).unwrap_or(passing.tlp);
+            if self.is_kept(&mut looks, &groups, object.id(), Passing { tlp, ..passing }, now)? {
+                kept.push((object.id(), passing.finding(object, &markings)));
+            }
         }
         Ok(guard::passed_on(report, kept))
     }
 
-    /// The marking under which another member shared an object less far than it would go; none if nobody did, or if this member
-    /// says it, too.
-    fn keeping(
+    /// Whether another member shared an object less far than it would go. Not if this member said it before that, or says it
+    /// already as far as that: what it says only since then, and no wider than to some, makes it nobody's to share.
+    fn is_kept(
         &self,
         looks: &mut Looks<'_>,
         groups: &[GroupId],
         object: &str,
-        (group, goes): (GroupId, Tlp),
+        goes: Passing,
         now: Timestamp,
-    ) -> Result<Option<Tlp>, SubmitError> {
-        let mut kept = None;
+    ) -> Result<bool, SubmitError> {
+        let own = self.identity.member;
+        let (mut first_own, mut first_kept): (Option<Timestamp>, Option<Timestamp>) = (None, None);
+        let earlier =
+            |before: Option<Timestamp>, at: Timestamp| Some(before.map_or(at, |before| before.min(at)));
         for &of in groups {
             // Most of what is published nobody said before.
             if looks.claims_of(of, object)?.is_empty() {
                 continue;
             }
-            for row in self.store.versions(of, object)? {
-                if row.tombstone {
+            for row in self.store.versions(of, object)?.iter().filter(|row| !row.tombstone) {
+                let is_own = row.member == own;
+                let goes_so_far = of == goes.group && row.tlp <= goes.tlp && !row.recipients;
+                if goes_so_far && (is_own || row.reporters.contains(&own)) {
+                    return Ok(false);
+                }
+                if is_own {
+                    first_own = earlier(first_own, row.date_added);
                     continue;
                 }
-                if row.member == self.identity.member {
-                    return Ok(None);
+                if goes.of == Some(row.member) {
+                    continue;
                 }
                 let is_embargoed = row.conditions.embargo_until > now.as_micros();
                 let is_further =
-                    if of == group { row.tlp > goes } else { row.tlp > Tlp::Green || is_embargoed };
+                    if of == goes.group { row.tlp > goes.tlp } else { row.tlp > Tlp::Green || is_embargoed };
                 if is_further || row.recipients {
-                    kept = kept.max(Some(row.tlp));
+                    first_kept = earlier(first_kept, row.date_added);
                 }
             }
         }
-        Ok(kept)
+        Ok(first_kept.is_some_and(|kept| first_own.is_none_or(|own| own > kept)))
     }
 }

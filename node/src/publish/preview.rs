@@ -91,7 +91,7 @@ impl Publisher {
         let roster = self.roster.snapshot();
         let now = clock::now();
         let read = self.read(&roster, submission, now)?;
-        let refusal = self.guards.weigh(&read.report, submission.reason.as_deref()).err();
+        let refusal = self.guards.weigh(&read.report, &read.objects, submission.reason.as_deref()).err();
         let mut objects: BTreeMap<String, usize> = BTreeMap::new();
         for object in &read.objects {
             *objects.entry(object.kind().to_owned()).or_default() += 1;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use belfry_proto::{
-    guard::{Going, Report},
+    guard::{Going, Report, Weight},
     id::MemberId,
     schema::{self, Audience, InformationClass},
     stix::{
@@ -19,6 +19,7 @@ use belfry_proto::{
 
 use super::{
     Publisher, behalf, classes,
+    passing::Passing,
     submission::{Submission, SubmitError},
 };
 
@@ -32,6 +33,8 @@ pub(super) struct Read {
     pub(super) class_label: String,
     pub(super) purpose: schema::Purpose,
     pub(super) report: Report,
+    /// All that asks for a reason is that others shared it more narrowly.
+    pub(super) is_only_passed_on: bool,
     /// What its author should know besides.
     pub(super) said: Vec<String>,
 }
@@ -73,11 +76,28 @@ impl Publisher {
         let report = self.guards.examine(&objects, Going { tlp, is_default: is_default_tlp, is_near_miss });
         let terms = submission.handling.as_ref().map(|handling| handling.terms.as_slice());
         let report = self.guards.examine_stated(report, &class_label, terms.unwrap_or_default());
-        let report = self.passing(report, roster, (group.id, tlp), &objects, now)?;
+        let asked_before = report.gravest() >= Some(Weight::Reason);
+        let report = match submission.for_several {
+            // In this node's own words; another steward may have told the same, under the same id.
+            true => report,
+            false => self.passing(report, roster, Passing::submitted(submission, tlp), &objects, now)?,
+        };
+        let is_only_passed_on = !asked_before && report.gravest() == Some(Weight::Reason);
         if submission.is_on_behalf() {
             objects.extend(behalf::notes(&objects, now)?);
         }
-        Ok(Read { recipients, objects, tlp, is_default_tlp, classes, class_label, purpose, report, said })
+        Ok(Read {
+            recipients,
+            objects,
+            tlp,
+            is_default_tlp,
+            classes,
+            class_label,
+            purpose,
+            report,
+            is_only_passed_on,
+            said,
+        })
     }
 
     pub(super) fn may_publish(

@@ -46,6 +46,11 @@ pub struct Submission {
     pub reason: Option<String>,
     /// Waits for a person to release it.
     pub hold: bool,
+    /// Waits, too, if all that a guard objects to is that another member shared it more narrowly: whoever hands it in has no way
+    /// of giving a reason, and what others did is not its fault.
+    pub hold_if_passed_on: bool,
+    /// One of the node's own sources brings it.
+    pub is_from_source: bool,
     /// Whom a steward publishes it for; never leaves this node.
     pub on_behalf_of: Option<MemberId>,
     /// A steward publishes it for several, in words that this node made itself and that hold nothing to veil.
@@ -77,6 +82,8 @@ impl Submission {
             is_key_of_node: false,
             reason: None,
             hold: false,
+            hold_if_passed_on: false,
+            is_from_source: false,
             on_behalf_of: None,
             for_several: false,
             origin: None,
@@ -123,6 +130,8 @@ pub struct Accepted {
     pub notes: Vec<String>,
     /// It waits for a person.
     pub held: bool,
+    /// Why it goes out although a guard objects, as that is kept; none where this call kept none.
+    pub reason: Option<String>,
 }
 
 /// How far a draft has come.

@@ -182,15 +182,13 @@ impl Publisher {
         if let Some(seen) = self.seen(key.as_deref(), digest)? {
             return Ok(Checked::Seen(seen));
         }
-        let Read { recipients, objects, tlp, classes, class_label, purpose, report, said, .. } =
-            self.read(&roster, &submission, now)?;
-        let reason = match self.guards.weigh(&report, submission.reason.as_deref()) {
+        let read = self.read(&roster, &submission, now)?;
+        let Read { recipients, objects, tlp, classes, class_label, purpose, report, said, .. } = read;
+        let waits = submission.hold_if_passed_on && submission.reason.is_none() && read.is_only_passed_on;
+        let is_held = submission.hold || waits;
+        let reason = match self.guards.weigh(&report, &objects, submission.reason.as_deref()) {
             // Whoever releases it gives one.
-            Err(SubmitError::Guarded(report))
-                if submission.hold && report.gravest() == Some(Weight::Reason) =>
-            {
-                None
-            }
+            Err(SubmitError::Guarded(report)) if is_held && report.gravest() == Some(Weight::Reason) => None,
             weighed => weighed?,
         };
         let names = objects.iter().map(|o| (o.id().to_owned(), o.version().to_owned())).collect();
@@ -236,7 +234,7 @@ impl Publisher {
             idempotency_key: key,
             digest,
             created: now,
-            state: if submission.hold { DraftState::Held } else { DraftState::Queued },
+            state: if is_held { DraftState::Held } else { DraftState::Queued },
             messages: Vec::new(),
             key_id: None,
             error: None,
@@ -303,6 +301,7 @@ fn accepted(draft: &DraftRow, duplicate: bool) -> Accepted {
         duplicate,
         notes: Vec::new(),
         held: draft.state == DraftState::Held,
+        reason: draft.reason.clone().filter(|_| !duplicate),
     }
 }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use belfry_proto::{
+    id::MemberId,
     stix::{
         egress::{Audience, Held, Use},
         indicator::{Indicator, Stands},
@@ -16,7 +17,7 @@ use belfry_proto::{
 };
 
 use super::{
-    Groups, Principal, Query, QueryError, Scope, Shown, TokenId,
+    Groups, Inner, Principal, Query, QueryError, Scope, Shown, TokenId,
     authorise::admit,
     events::gap,
     lists::Loaded,
@@ -53,8 +54,8 @@ pub struct Leaving {
     pub more: bool,
     /// Something is missing before `rows`.
     pub gap: Option<Gap>,
-    /// Entries that only an embargo holds back, and until when.
-    pub later: Vec<(u64, Timestamp)>,
+    /// Entries that only an embargo holds back, until when, and whose they are.
+    pub later: Vec<(u64, Timestamp, MemberId)>,
 }
 
 impl Query {
@@ -63,7 +64,7 @@ impl Query {
     /// # Errors
     /// The store.
     pub async fn leaving(&self, hook: &Hook, after: u64) -> Result<Leaving, QueryError> {
-        self.stretch(hook, after, STRETCH).await
+        self.stretch(hook, after, STRETCH, false).await
     }
 
     /// What entry `number` of the feed comes to now, if it still stands there and may still leave.
@@ -71,19 +72,26 @@ impl Query {
     /// # Errors
     /// The store.
     pub async fn leaving_one(&self, hook: &Hook, number: u64) -> Result<Option<Leaves>, QueryError> {
-        let found = self.leaving_only(hook, number).await?;
+        let found = self.stretch(hook, number.saturating_sub(1), 1, false).await?;
         Ok(found.rows.into_iter().find(|leaves| leaves.number == number))
     }
 
-    /// Entry `number` of the feed alone, or what stands behind it.
+    /// Entry `number` of the feed alone, whose embargo is over, or what stands behind it: nothing if its member said something
+    /// newer of the object meanwhile, which went out or will.
     ///
     /// # Errors
     /// The store.
-    pub async fn leaving_only(&self, hook: &Hook, number: u64) -> Result<Leaving, QueryError> {
-        self.stretch(hook, number.saturating_sub(1), 1).await
+    pub async fn leaving_late(&self, hook: &Hook, number: u64) -> Result<Leaving, QueryError> {
+        self.stretch(hook, number.saturating_sub(1), 1, true).await
     }
 
-    async fn stretch(&self, hook: &Hook, after: u64, most: usize) -> Result<Leaving, QueryError> {
+    async fn stretch(
+        &self,
+        hook: &Hook,
+        after: u64,
+        most: usize,
+        is_late: bool,
+    ) -> Result<Leaving, QueryError> {
         let (hook, principal) = (hook.clone(), self.stands_for(hook));
         self.read(move |inner| {
             let gap = gap(inner.store.feed_bounds()?, after);
@@ -100,6 +108,10 @@ impl Query {
             for (number, row) in page.rows {
                 // RED, or of another group: not even counted, as if it were not there.
                 let Some(shown) = admit(&principal, row) else { continue };
+                if is_late && !inner.is_newest(&principal, &shown)? {
+                    continue;
+                }
+                let member = shown.member();
                 let frees = frees_at(&hook.policy, &shown, now);
                 match leaves(&hook, &lists, number, shown, now) {
                     Ok(Some(leaves)) => leaving.rows.push(leaves),
@@ -107,7 +119,7 @@ impl Query {
                     Err(reason) => {
                         *leaving.held.entry(reason).or_default() += 1;
                         let frees = frees.filter(|_| reason == Held::Embargo);
-                        leaving.later.extend(frees.map(|at| (number, at)));
+                        leaving.later.extend(frees.map(|at| (number, at, member)));
                     }
                 }
             }
@@ -136,6 +148,16 @@ impl Query {
             expires: None,
         };
         Principal::new(TokenId::new([0; 8]), hook.name.clone(), scope, None)
+    }
+}
+
+impl Inner {
+    /// Whether a row is the newest that its member says of the object, of those that its reader may have.
+    fn is_newest(&self, principal: &Principal, row: &Shown) -> Result<bool, QueryError> {
+        let at = |row: &Shown| (row.version_time(), row.date_added());
+        let versions = self.store.versions(row.group(), row.id())?;
+        let mut versions = versions.into_iter().filter_map(|version| admit(principal, version));
+        Ok(!versions.any(|version| version.member() == row.member() && at(&version) > at(row)))
     }
 }
 

@@ -140,6 +140,7 @@ impl Desk {
             class_label: self.source.class_label.clone(),
             pap: None,
             hold: !self.source.publish,
+            is_from_source: true,
             ..Submission::of(group.id, &self.submitter())
         })
     }

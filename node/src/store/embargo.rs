@@ -4,7 +4,8 @@
 //! an object comes under an embargo ─▶ a row, due at its end                                  (the very same batch)
 //! due ─▶ Change::EmbargoesOver ─┬─ its author asks for no more time ─▶ a row that stands for it, of a fresh date and
 //!                               │                                     number in the feed, for readers outside alone
-//!                               └─ it does, or the object is gone ───▶ nothing
+//!                               └─ it does, said something newer for
+//!                                  them since, or the object is gone ─▶ nothing
 //! ```
 //!
 //! The object's own row keeps its date: within the organisation nothing happened to it, and whoever polls there does not
@@ -116,7 +117,19 @@ fn is_over(
             last = last.max(until(said(txn, &other)?.conditions.as_ref()));
         }
     }
-    Ok(last == ends)
+    Ok(last == ends && !is_said_anew(txn, group, value, ends)?)
+}
+
+/// Whether readers outside have something newer of its member's by then: what surfaced behind that would be taken for its last
+/// word.
+fn is_said_anew(txn: &Txn<'_>, group: GroupId, value: &ObjectValue, ends: u64) -> Result<bool, ReadError> {
+    let is_newer = |other: &ObjectValue| {
+        other.member == value.member
+            && removal::version_time(other) > removal::version_time(value)
+            && may_leave(other)
+            && until(other.conditions.as_ref()) <= ends
+    };
+    Ok(removal::rows_of(txn, group, &value.id)?.iter().any(|(_, other)| is_newer(other)))
 }
 
 fn until(conditions: Option<&Conditions>) -> u64 {
@@ -283,6 +296,33 @@ mod tests {
         assert!(surfaced.is_some(), "what another member asks of its own word holds back that word alone");
         end_all(&store, third);
         assert_eq!((met(), store.next_embargo().unwrap()), (surfaced, None));
+    }
+
+    #[test]
+    fn what_was_said_anew_for_readers_outside_surfaces_behind_that_no_more() {
+        let folder = TempDir::new().unwrap();
+        let (store, until) = (open(&folder), later());
+        let of = |n: u64, name: &str, day: u8, embargo: Timestamp, tlp: schema::Tlp| {
+            let mut row = under(n, 2, name, embargo);
+            row.content.iter_mut().for_each(|content| {
+                content.objects = vec![object(name, &format!("2026-01-0{day}T00:00:00.000Z"), tlp)];
+            });
+            commit(&store, row);
+        };
+        of(1, "a", 1, until, schema::Tlp::Green);
+        of(2, "a", 2, Timestamp::ZERO, schema::Tlp::Green);
+        of(3, "b", 1, until, schema::Tlp::Green);
+        of(4, "b", 2, Timestamp::ZERO, schema::Tlp::AmberStrict);
+        of(5, "c", 1, until, schema::Tlp::Green);
+        of(6, "c", 2, until, schema::Tlp::Green);
+        end_all(&store, until);
+        let surfaced = |name: &str| {
+            let rows = store.versions(GROUP, &format!("indicator--{name}")).unwrap();
+            rows.iter().map(|row| row.surfaced.is_some()).collect::<Vec<_>>()
+        };
+        assert_eq!(surfaced("a"), [false, false], "its second version is out");
+        assert_eq!(surfaced("b"), [true, false], "nobody outside has its second version");
+        assert_eq!(surfaced("c"), [false, true], "the last of two that end at once");
     }
 
     #[test]

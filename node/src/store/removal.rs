@@ -71,7 +71,7 @@ impl End {
     }
 }
 
-fn version_time(value: &ObjectValue) -> Timestamp {
+pub(super) fn version_time(value: &ObjectValue) -> Timestamp {
     value.version.parse().unwrap_or_default()
 }
 

@@ -37,7 +37,7 @@ use crate::{
     stix::{
         marking::{self, Markings, Tlp},
         object::Object,
-        observable::{self, Observable},
+        observable::{self, Observable, find},
         warning::{Level, Warnings},
     },
 };
@@ -46,6 +46,8 @@ use crate::{
 pub const MAX_OBJECTIONS: usize = 200;
 /// Characters of a reason.
 pub const MAX_REASON: usize = 500;
+/// Bytes of a value that is looked for in a reason, the shortest domain's. Below it, a mutex or a file's name would forbid words.
+const MIN_VALUE: usize = 4;
 
 /// Which guard objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,9 +128,12 @@ pub enum Finding {
     /// Open although it tells who was hit.
     #[error("tells who was hit, under TLP:{0}")]
     VictimInTheOpen(Tlp),
-    /// Others said how far it may go.
-    #[error("was shared by another member under TLP:{0} and would go further: that is for whoever shared it")]
-    PassedOn(Tlp),
+    /// Others said how far it may go. How far, not everybody may know who hands it in.
+    #[error("was shared more narrowly by another member: how far it goes is for whoever shared it")]
+    PassedOn,
+    /// As [`Self::PassedOn`], and it comes from a source that says how far it may go.
+    #[error("was shared more narrowly by another member; it goes as far as its source says")]
+    AlsoShared,
     /// Nobody said how far it may go.
     #[error("carries no marking and none was stated: it goes out under the default, TLP:{0}")]
     Unmarked(Tlp),
@@ -146,7 +151,9 @@ impl Finding {
             Self::OwnValue | Self::OwnTerm => Guard::OwnSecrets,
             Self::Competition => Guard::Competition,
             Self::Warned(_) => Guard::WarningList,
-            Self::VictimInTheOpen(_) | Self::PassedOn(_) | Self::Unmarked(_) => Guard::Marking,
+            Self::VictimInTheOpen(_) | Self::PassedOn | Self::AlsoShared | Self::Unmarked(_) => {
+                Guard::Marking
+            }
             Self::NearMiss => Guard::Duty,
         }
     }
@@ -156,7 +163,7 @@ impl Finding {
     pub const fn weight(&self) -> Weight {
         match self {
             Self::Personal(Personal::NationalNumber | Personal::PaymentCard) => Weight::Refused,
-            Self::Unmarked(_) | Self::NearMiss => Weight::Note,
+            Self::Unmarked(_) | Self::NearMiss | Self::AlsoShared => Weight::Note,
             _ => Weight::Reason,
         }
     }
@@ -287,12 +294,12 @@ pub fn stated<'a>(report: Report, words: impl IntoIterator<Item = (&'a str, &'a 
     found.into_report()
 }
 
-/// The same report with objects that would go further than other members shared them, each with its marking there.
+/// The same report with objects that would go further than other members shared them, each with what that comes to.
 #[must_use]
-pub fn passed_on<'a>(report: Report, objects: impl IntoIterator<Item = (&'a str, Tlp)>) -> Report {
+pub fn passed_on<'a>(report: Report, objects: impl IntoIterator<Item = (&'a str, Finding)>) -> Report {
     let mut found = Found { objections: report.objections.into_iter().collect(), more: report.more };
-    for (object, tlp) in objects {
-        found.add(Some(object), "", Role::Unknown, Finding::PassedOn(tlp));
+    for (object, finding) in objects {
+        found.add(Some(object), "", Role::Unknown, finding);
     }
     found.into_report()
 }
@@ -309,6 +316,9 @@ pub enum ReasonError {
     /// As [`Self::Personal`].
     #[error("a reason is kept: it must not hold own values, terms or competition-sensitive words")]
     Own,
+    /// As [`Self::Personal`].
+    #[error("a reason is kept: it must not hold a value of what it excuses")]
+    Excused,
 }
 
 /// A reason fit to be kept: it repeats no value that the guards know.
@@ -329,6 +339,37 @@ pub fn reason(text: &str, own: &Own) -> Result<String, ReasonError> {
         return Err(ReasonError::Own);
     }
     Ok(text.to_owned())
+}
+
+/// Whether a reason for `report` repeats a value that one of the objects is or names which somebody objects to: of all of them,
+/// where there are more objections than are kept.
+///
+/// # Errors
+/// [`ReasonError::Excused`].
+pub fn repeats_none(reason: &str, objects: &[Object], report: &Report) -> Result<(), ReasonError> {
+    let folded = fold(reason);
+    let spoken: BTreeSet<Observable> = find::values(&folded).map(|(value, _)| value).collect();
+    let folded = folded.to_lowercase();
+    let objected: BTreeSet<&str> =
+        report.objections.iter().filter_map(|objection| objection.object.as_deref()).collect();
+    let excused = objects.iter().filter(|object| report.more > 0 || objected.contains(object.id()));
+    let mut values = excused.flat_map(observable::extract);
+    match values.any(|value| spoken.contains(&value) || is_word_of(&value.value().to_lowercase(), &folded)) {
+        true => Err(ReasonError::Excused),
+        false => Ok(()),
+    }
+}
+
+/// Whether a value stands in a text, and not as a part of another word. What is shorter than any address is a word like others.
+fn is_word_of(value: &str, text: &str) -> bool {
+    let is_apart = |beside: Option<char>| !beside.is_some_and(char::is_alphanumeric);
+    let mut places = text.match_indices(value);
+    value.len() >= MIN_VALUE
+        && places.any(|(at, _)| {
+            let before = text.get(..at).and_then(|before| before.chars().next_back());
+            let after = text.get(at + value.len()..).and_then(|after| after.chars().next());
+            is_apart(before) && is_apart(after)
+        })
 }
 
 #[derive(Default)]

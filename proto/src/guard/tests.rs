@@ -177,6 +177,25 @@ fn a_reason_repeats_no_value() {
 }
 
 #[test]
+fn a_reason_holds_no_value_of_what_it_excuses() {
+    let pattern = json!({"pattern": "[domain-name:value = 'evil.be' OR ipv4-addr:value = '198.51.100.7' OR mutex:name = 'go']"});
+    let objects = [
+        object("indicator", 1, &pattern),
+        object("indicator", 2, &json!({"pattern": "[domain-name:value = 'other.be']"})),
+    ];
+    let of_first = passed_on(Report::default(), [(objects[0].id(), Finding::PassedOn)]);
+    for text in ["we saw evil.be, too", "hxxp://EVIL[.]be/a", "198.51.100[.]7 is public", "at \u{ff45}vil.be"]
+    {
+        assert_eq!(repeats_none(text, &objects, &of_first), Err(ReasonError::Excused), "{text}");
+    }
+    for text in ["from the same feed, go", "it is notevil.bez", "other.be is public", "198.51.100.70"] {
+        assert_eq!(repeats_none(text, &objects, &of_first), Ok(()), "{text}");
+    }
+    let beyond = Report { more: 1, ..of_first };
+    assert_eq!(repeats_none("other.be is public", &objects, &beyond), Err(ReasonError::Excused));
+}
+
+#[test]
 fn what_is_stated_beside_the_objects_is_read_as_they_are() {
     let before = Report::default();
     let words = [

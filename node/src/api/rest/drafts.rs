@@ -93,13 +93,13 @@ pub(in crate::api) async fn release(
             break;
         }
     }
-    released?;
+    let kept = released?;
     tracing::info!(publication = %id, by = %principal.token(), "released draft {id}");
     let status_url = format!("/api/v1/publications/{id}");
     let answer = json!({ "publication": id, "status_url": status_url });
     let subject = Extension(audit::Subject(id.to_string()));
     let mut response = (StatusCode::ACCEPTED, subject, Json(answer)).into_response();
-    if let Some(reason) = reason {
+    if let Some(reason) = kept {
         response.extensions_mut().insert(audit::Reason(reason));
     }
     Ok(response)

@@ -53,7 +53,6 @@ pub(in crate::api) async fn import(
     params.finish()?;
     submission.on_behalf_of = mandate.as_ref().map(|mandate| mandate.member);
     submission.hold |= !wanted.publish;
-    let reason = submission.reason.clone();
     let place = intake::place(&app, &headers)?;
     let bytes = place.read(&headers, request).await?;
     let Wanted { reading, dry_run, .. } = wanted;
@@ -108,7 +107,7 @@ pub(in crate::api) async fn import(
     let also = audit::Also(accepted.iter().skip(1).map(|one| one.publication.to_string()).collect());
     let mut response =
         (StatusCode::ACCEPTED, Extension(subject), Extension(also), Json(answer)).into_response();
-    if let Some(reason) = reason {
+    if let Some(reason) = accepted.iter().find_map(|one| one.reason.clone()) {
         response.extensions_mut().insert(audit::Reason(reason));
     }
     Ok(response)

@@ -75,7 +75,6 @@ pub(in crate::api) async fn propose(
         reason: wanted.reason,
         draft: wanted.draft,
     };
-    let reason = wish.reason.clone();
     let (note, accepted) = proposals::propose(&app, &principal, &headers, wish).await?;
     let mut answer = told(&app, &accepted);
     if let Value::Object(members) = &mut answer {
@@ -87,7 +86,7 @@ pub(in crate::api) async fn propose(
         members.insert("warnings".to_owned(), json!(app.ports.status.obstacles()));
     }
     let subject = Extension(Subject(accepted.publication.to_string()));
-    Ok(with_reason((StatusCode::ACCEPTED, subject, Json(answer)).into_response(), reason))
+    Ok(with_reason((StatusCode::ACCEPTED, subject, Json(answer)).into_response(), accepted.reason))
 }
 
 fn with_reason(mut response: Response, reason: Option<String>) -> Response {
@@ -156,7 +155,6 @@ async fn answered(
     (proposal, accepts): (String, bool),
 ) -> Result<Response, Problem> {
     let Answer { version, comment, reason, draft } = body::json_if_any(&headers, request).await?;
-    let given = reason.clone();
     let verdict = Verdict { accepts, version, comment, reason, draft };
     let accepted = proposals::answer(app, principal, &headers, proposal, verdict).await?;
     let Some((answer, version)) = accepted.split_last() else { return Err(QueryError::Died.into()) };
@@ -165,7 +163,8 @@ async fn answered(
         "warnings": app.ports.status.obstacles(),
     });
     let subject = Extension(Subject(answer.publication.to_string()));
-    Ok(with_reason((StatusCode::ACCEPTED, subject, Json(told)).into_response(), given))
+    let reason = accepted.iter().find_map(|one| one.reason.clone());
+    Ok(with_reason((StatusCode::ACCEPTED, subject, Json(told)).into_response(), reason))
 }
 
 fn told(app: &App, accepted: &Accepted) -> Value {

@@ -53,7 +53,6 @@ pub(in crate::api) async fn submit(
     if let Some(mandate) = mandate {
         mandate.record(&app, submission.group, call).await?;
     }
-    let reason = submission.reason.clone();
     let publish = Arc::clone(&app.ports.publish);
     let accepted = place.during(async move { Ok(publish.submit(submission).await?) }).await?;
     let status_url = format!("/api/v1/publications/{}", accepted.publication);
@@ -73,7 +72,7 @@ pub(in crate::api) async fn submit(
         "notes": accepted.notes,
     });
     let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
-    if let Some(reason) = reason {
+    if let Some(reason) = accepted.reason {
         response.extensions_mut().insert(Reason(reason));
     }
     if let Ok(location) = HeaderValue::from_str(&status_url) {

@@ -74,6 +74,8 @@ pub(in crate::api) async fn add(
         origin: idempotency_key.as_ref().map(|_| *blake3::hash(&bytes).as_bytes()),
         idempotency_key,
         hold: publishable.is_held(),
+        // TAXII has no word for a reason, and refuses an envelope whole.
+        hold_if_passed_on: true,
         ..Submission::of(publishable.group(), principal.name())
     };
     drop(bytes);

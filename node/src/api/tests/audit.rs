@@ -1,9 +1,15 @@
 //! What the audit log is told of the API.
 
 use axum::{body::Body, http::header};
+use belfry_proto::{
+    envelope::Withdrawal,
+    id::{MessageId, PublicationId},
+    schema::{Audience, Tlp, WithdrawalGround, WithdrawalMode},
+};
 use serde_json::{Value, json};
 
 use super::{
+    coalition::CIDR,
     routes::{ALL, Samples},
     site::{Site, get, id_of, nothing, post},
 };
@@ -11,6 +17,7 @@ use crate::{
     api::audit,
     audit_log::{self, Event, FOLDER},
     query::Scope,
+    store::{Change, DraftRow, DraftState},
 };
 
 /// What is asked by POST: a question too long for a query string.
@@ -159,14 +166,14 @@ async fn why_something_went_out_although_a_guard_objects_is_kept_and_never_the_v
     .to_string();
     let submit = "/api/v1/publications?group=cidr&tlp=amber";
     let stix = "application/stix+json;version=2.1";
-    for (path, status) in [(submit.to_owned(), 422), (format!("{submit}&reason=the+phisher"), 202)] {
+    for (path, status) in [(submit.to_owned(), 422), (format!("{submit}&reason=+the+phisher+"), 202)] {
         let answer = site.send(post(&operator, &path, stix, bundle.clone())).await;
         assert_eq!(answer.status.as_u16(), status, "{path}");
     }
     let import = "/api/v1/import?group=cidr&tlp=amber&format=stix";
     let held = site.send(post(&operator, import, "application/octet-stream", bundle)).await.json();
     let release =
-        format!("/api/v1/drafts/{}/release?reason=a+mailbox", held["publication"].as_str().unwrap());
+        format!("/api/v1/drafts/{}/release?reason=+a+mailbox+", held["publication"].as_str().unwrap());
     assert_eq!(site.send(post(&operator, &release, "text/plain", "")).await.status, 202);
     let told = entries(&site).await.split_off(known + 1);
     let reasons: Vec<(u64, &str)> = told
@@ -183,6 +190,43 @@ async fn why_something_went_out_although_a_guard_objects_is_kept_and_never_the_v
     }
     let all = serde_json::to_string(&told).unwrap();
     assert!(!all.contains("jan.peeters"), "{all}");
+}
+
+/// What takes back needs no guard: a text that is sent along with its release was read by nobody.
+#[tokio::test]
+async fn a_reason_that_nobody_weighed_is_in_no_log() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let publication = PublicationId::new([9; 16]);
+    let held = DraftRow {
+        publication,
+        group: CIDR,
+        audience: Audience::Group,
+        recipients: Vec::new(),
+        parts: Vec::new(),
+        part_count: 1,
+        objects: Vec::new(),
+        submitter: "operator".to_owned(),
+        idempotency_key: None,
+        digest: [0; 32],
+        created: crate::clock::now(),
+        state: DraftState::Held,
+        messages: Vec::new(),
+        key_id: None,
+        error: None,
+        withdraws: Some(Withdrawal {
+            targets: vec![MessageId::new([7; 32])],
+            mode: WithdrawalMode::Retract,
+            ground: WithdrawalGround::Author,
+        }),
+        tlp: Tlp::Unspecified,
+        reason: None,
+    };
+    site.store.commit(Change::Draft(held)).await.unwrap();
+    let release = format!("/api/v1/drafts/{publication}/release?reason=jan.peeters@evil.example");
+    assert_eq!(site.send(post(&operator, &release, "text/plain", "")).await.status, 202);
+    let told = entries(&site).await;
+    assert!(!told.iter().any(|event| matches!(event, Event::Reason { .. })), "{told:?}");
 }
 
 /// Who may change nothing, and who only asks what would become of something, must not wash out what others did.

@@ -105,7 +105,7 @@ impl Publish for Publishing {
         publication: PublicationId,
         reason: Option<String>,
         basis: Option<Basis>,
-    ) -> Result<(), SubmitError> {
+    ) -> Result<Option<String>, SubmitError> {
         self.0.release(publication, reason, basis).await
     }
 

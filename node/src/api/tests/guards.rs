@@ -1,13 +1,17 @@
 //! The guards as submitters meet them: what is refused, what wants a reason, and what a preview tells.
 
-use belfry_proto::stix::marking::Tlp;
+use belfry_proto::{schema, stix::marking::Tlp};
 use serde_json::{Value, json};
 
 use super::{
     coalition::{CIDR, CLOUD, OTHER},
     site::{Answer, Put, Site, nothing, only, post},
 };
-use crate::{query::Scope, store::Conditions};
+use crate::{
+    publish::submission::{Submission, SubmitError},
+    query::Scope,
+    store::Conditions,
+};
 
 const SUBMIT: &str = "/api/v1/publications?group=cidr&tlp=amber";
 const PREVIEW: &str = "/api/v1/previews?group=cidr&tlp=amber";
@@ -104,10 +108,13 @@ fn shared() -> Vec<(Put, &'static str, bool)> {
     let of = |n: u32| Put::pattern(n, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER);
     let elsewhere = |n: u32| Put { group: CLOUD, ..of(n) };
     let embargo = Conditions { embargo_until: u64::MAX / 2, ..Conditions::default() };
-    let technique = json!({
-        "type": "attack-pattern", "spec_version": "2.1", "id": "attack-pattern--00000000-0000-4000-8000-000000000009",
-        "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z", "name": "Phishing",
-    });
+    let named = |kind: &str| {
+        let object = json!({
+            "type": kind, "spec_version": "2.1", "id": format!("{kind}--00000000-0000-4000-8000-000000000009"),
+            "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z", "name": "Phishing",
+        });
+        Put { group: CLOUD, ..Put::json(object).by(OTHER) }
+    };
     vec![
         (elsewhere(1), "amber", false),
         (elsewhere(2).tlp(Tlp::Green), "amber", true),
@@ -116,8 +123,12 @@ fn shared() -> Vec<(Put, &'static str, bool)> {
         (of(5), "amber", true),
         (of(6), "green", false),
         (Put { recipients: true, ..of(7) }, "amber", false),
-        // Everybody speaks of it.
-        (Put { group: CLOUD, ..Put::json(technique).by(OTHER) }, "green", true),
+        (named("vulnerability"), "amber", false),
+        (named("campaign"), "amber", false),
+        (named("course-of-action"), "amber", false),
+        // Everybody speaks of them.
+        (named("attack-pattern"), "green", true),
+        (named("tool"), "green", true),
     ]
 }
 
@@ -147,6 +158,8 @@ async fn what_another_member_shared_goes_no_further_without_a_reason() {
             (&json!(put.id), &json!("marking")),
             "{told}"
         );
+        // The token reads nothing: how far the other one shared it is not for it to know.
+        assert!(!told.to_string().to_lowercase().contains("tlp:"), "{told}");
         let path = format!("{path}&reason=from+the+same+feed");
         let answer =
             site.send(post(&token, &path, "application/stix+json;version=2.1", bundle_of(&put))).await;
@@ -157,6 +170,88 @@ async fn what_another_member_shared_goes_no_further_without_a_reason() {
     site.put(&[both.clone(), both.clone().by(OTHER)]).await;
     let answer = site.send(post(&token, SUBMIT, "application/stix+json;version=2.1", bundle_of(&both))).await;
     assert_eq!(answer.status, 202);
+}
+
+#[tokio::test]
+async fn what_this_member_says_since_to_some_lets_nothing_of_another_go_further() {
+    let site = Site::new().await;
+    let token = site.token("soar", Scope { publish: only(&[CIDR]), ..nothing() }).await;
+    let said = |put: Put| Put { group: CLOUD, ..put };
+    let theirs = said(Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER));
+    let own =
+        said(Put { recipients: true, ..Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({})) });
+    site.put(&[theirs.clone(), own.tlp(Tlp::Red)]).await;
+    let submit = async || {
+        let answer =
+            site.send(post(&token, SUBMIT, "application/stix+json;version=2.1", bundle_of(&theirs))).await;
+        answer.status.as_u16()
+    };
+    assert_eq!(submit().await, 422);
+    // It went out once with a reason; nobody is asked for that twice.
+    site.put(&[Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({}))]).await;
+    assert_eq!(submit().await, 202);
+}
+
+#[tokio::test]
+async fn a_steward_needs_no_reason_to_share_what_the_member_itself_gave_it() {
+    let site = Site::with_roles(schema::Role::Steward, schema::Role::Publisher).await;
+    let put =
+        Put { recipients: true, ..Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER) };
+    site.put(std::slice::from_ref(&put)).await;
+    let of = |on_behalf_of| Submission {
+        bundle: bundle_of(&put).into_bytes(),
+        tlp: Some(Tlp::Amber),
+        on_behalf_of,
+        ..Submission::of(CIDR, "desk")
+    };
+    let refused = site.app.ports.publish.submit(of(None)).await;
+    assert!(matches!(refused, Err(SubmitError::Guarded(_))), "{refused:?}");
+    site.app.ports.publish.submit(of(Some(OTHER))).await.unwrap();
+    // Nor for what it tells in its own words, which another steward may have told before.
+    let told = Submission { for_several: true, ..of(None) };
+    site.app.ports.publish.submit(told).await.unwrap();
+}
+
+/// Any member could otherwise stop what others' tools hand in, by saying the ids of a public feed to few.
+#[tokio::test]
+async fn what_a_tool_adds_by_taxii_waits_for_a_person_where_another_member_shared_it() {
+    let site = Site::new().await;
+    let token = site.token("soar", Scope { publish: only(&[CIDR]), ..nothing() }).await;
+    let put =
+        Put { group: CLOUD, ..Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER) };
+    site.put(std::slice::from_ref(&put)).await;
+    let add = async |object: &Value| {
+        let body = json!({ "objects": [object] }).to_string();
+        site.send(post(&token, ADD, "application/taxii+json;version=2.1", body)).await
+    };
+    // What the tool can mend is refused as before.
+    let mut mail = put.json.clone().unwrap();
+    mail["description"] = json!(MAILBOX);
+    assert_eq!(add(&mail).await.status, 422);
+    let waits = add(put.json.as_ref().unwrap()).await;
+    assert_eq!((waits.status.as_u16(), waits.json()["pending_count"].as_u64()), (202, Some(1)));
+    assert_eq!(site.store.queued(10).unwrap(), []);
+    let held = site.store.held_drafts(|group| group == CIDR, None, 10).unwrap();
+    assert_eq!(held.0.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_source_brings_and_marks_goes_out_with_a_note_where_another_member_shared_it() {
+    let site = Site::new().await;
+    let put =
+        Put { group: CLOUD, ..Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER) };
+    site.put(std::slice::from_ref(&put)).await;
+    let of = |unmarked| Submission {
+        bundle: bundle_of(&put).into_bytes(),
+        unmarked,
+        is_from_source: true,
+        ..Submission::of(CIDR, "source:feed")
+    };
+    // The node's default is nothing that the source says.
+    let refused = site.app.ports.publish.submit(of(None)).await;
+    assert!(matches!(refused, Err(SubmitError::Guarded(_))), "{refused:?}");
+    let taken = site.app.ports.publish.submit(of(Some(Tlp::Amber))).await.unwrap();
+    assert!(!taken.held && taken.notes.iter().any(|note| note.contains("its source says")), "{taken:?}");
 }
 
 #[tokio::test]

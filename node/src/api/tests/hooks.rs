@@ -268,6 +268,35 @@ async fn what_an_embargo_holds_back_goes_out_when_it_ends_also_after_a_restart()
 }
 
 #[tokio::test]
+async fn what_was_said_anew_while_an_embargo_held_it_back_is_no_news_when_that_ends() {
+    let site = Site::new().await;
+    let mut receiver = Receiver::start("").await;
+    let _running = Running::start(&site, &webhook(receiver.port, "audience = \"outside\"")).await;
+    let conditions =
+        Conditions { embargo_until: crate::clock::now().as_micros() + 5_000_000, ..Conditions::default() };
+    let under = |n: u32| Put { conditions: conditions.clone(), ..indicator(n).tlp(Tlp::Green) };
+    let modified = "2026-02-01T00:00:00.000Z";
+    let mut revoked = indicator(1).json.unwrap();
+    revoked["modified"] = json!(modified);
+    revoked["revoked"] = json!(true);
+    site.put(&[under(1), Put::json(revoked).tlp(Tlp::Green), under(2)]).await;
+    let told = receiver.next().await;
+    assert_eq!((told.id(), &told.json()["data"]["revoked"]), (id(1), &json!(true)));
+    assert_eq!(receiver.ids(1).await, [id(2)]);
+}
+
+#[tokio::test]
+async fn what_left_the_feed_before_its_embargo_ended_is_counted_as_lost() {
+    let site = Site::new().await;
+    let receiver = Receiver::start("").await;
+    let over = belfry_proto::time::Timestamp::from_micros(1);
+    let state = json!({ "position": 0, "dead": [], "lost": 0, "later": { "50": over } });
+    site.store.remember("soar", &state).await.unwrap();
+    let running = Running::start(&site, &webhook(receiver.port, "")).await;
+    running.until("soar", |hook| hook.lost == 1).await;
+}
+
+#[tokio::test]
 async fn a_shadow_sends_nothing_and_counts_all() {
     let site = Site::new().await;
     let mut receiver = Receiver::start("").await;

@@ -148,7 +148,10 @@ impl Query {
             }
             let mut snapshot = gathering.judged(&lists, |member| this.organisation(member));
             if export.format == Format::Stix {
-                snapshot.referred = inner.referred(&principal, &export.policy, &snapshot.objects, now)?;
+                let (referred, changes) =
+                    inner.referred(&principal, &export.policy, &snapshot.objects, now)?;
+                snapshot.referred = referred;
+                snapshot.changes = changes.map_or(snapshot.changes, |at| at.min(snapshot.changes));
             }
             Ok(snapshot)
         })

@@ -20,7 +20,7 @@ use crate::query::{
     Inner, Principal, QueryError, Shown,
     authorise::admit,
     claims,
-    release::{Released, release},
+    release::{Released, frees_at, release},
 };
 
 /// Objects that go along at most. Fewer ⇒ of a bundle of many authors some stay unresolved, more ⇒ whoever names a new one in
@@ -48,15 +48,21 @@ impl Refers {
     }
 }
 
+/// Whether it is the marking of one who must not be named: whose statement it is, its words tell.
+fn says_who(row: &Shown) -> bool {
+    row.kind() == "marking-definition" && row.hides_creator()
+}
+
 impl Inner {
-    /// Those of an export's objects, each once; TLP's own definitions left out, which every bundle has.
+    /// Those of an export's objects, each once; TLP's own definitions left out, which every bundle has. Also when the first of
+    /// those that only an embargo holds back may leave.
     pub(super) fn referred(
         &self,
         principal: &Principal,
         policy: &Policy,
         objects: &[(Released, Vec<Observable>)],
         now: Timestamp,
-    ) -> Result<Vec<Released>, QueryError> {
+    ) -> Result<(Vec<Released>, Option<Timestamp>), QueryError> {
         let mut wanted: BTreeSet<(String, GroupId)> = BTreeSet::new();
         for (released, _) in objects {
             // As it leaves: of one who must not be named nothing is looked for.
@@ -68,6 +74,7 @@ impl Inner {
         // Nobody blocks by them.
         let policy = Policy { purpose: Use::Detect, ..*policy };
         let mut found: BTreeMap<String, Released> = BTreeMap::new();
+        let mut changes: Option<Timestamp> = None;
         for (id, group) in wanted {
             if found.contains_key(&id) || found.len() >= MOST {
                 continue;
@@ -76,11 +83,15 @@ impl Inner {
             let rows: Vec<Shown> = rows.into_iter().filter_map(|row| admit(principal, row)).collect();
             // The newest that may: the same words may have been said under several markings.
             let said = claims::shown(rows).into_iter().rev().filter(|row| !row.is_tombstone());
-            let mut leaving = said.filter_map(|row| release(&policy, row, now).ok());
-            if let Some(released) = leaving.next() {
-                found.insert(id, released);
+            for row in said.filter(|row| !says_who(row)) {
+                let frees = frees_at(&policy, &row, now);
+                changes = changes.into_iter().chain(frees).min();
+                if let Ok(released) = release(&policy, row, now) {
+                    found.insert(id, released);
+                    break;
+                }
             }
         }
-        Ok(found.into_values().collect())
+        Ok((found.into_values().collect(), changes))
     }
 }

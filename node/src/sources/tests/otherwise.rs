@@ -1,8 +1,17 @@
-//! What a source brings of what this member says by another way.
+//! What a source brings of what this member says by another way, or another member says more narrowly.
+
+use belfry_proto::{
+    id::{Height, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
+    schema,
+};
 
 use super::{
     gone::{THEN, attribute, events, feed, publishing},
     *,
+};
+use crate::{
+    clock,
+    store::{Change, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows},
 };
 
 /// A person publishes an indicator, which goes out.
@@ -100,4 +109,85 @@ async fn what_an_object_states_otherwise_than_its_source_is_noted() {
     let note = report.notes.iter().find(|note| note.item == "a.json");
     let why = &note.unwrap().why;
     assert!(why.contains(&id(1)) && why.contains("another information class"), "{why}");
+}
+
+/// Another member shares an object in the same group, under AMBER+STRICT.
+async fn by_another(stage: &Stage, object: &Value) {
+    let text = |name: &str| object[name].as_str().unwrap().to_owned();
+    let (member, serial, id) = (MemberId::new([9; 16]), Serial::new(99), MessageId::new([9; 32]));
+    let row = ObjectRow {
+        id: text("id"),
+        kind: text("type"),
+        version: text("modified"),
+        tlp: schema::Tlp::AmberStrict,
+        revoked: false,
+        raw: object.to_string().into_bytes(),
+        created_by: None,
+        pap: 0,
+        stated: None,
+        observables: Vec::new(),
+    };
+    let content = OpenedRows {
+        publication: PublicationId::new([9; 16]),
+        part: 1,
+        parts: 1,
+        member,
+        serial,
+        message: id,
+        created: clock::now(),
+        purpose: schema::Purpose::Detect.into(),
+        classes: vec![schema::InformationClass::Indicator.into()],
+        recipients: false,
+        conditions: Conditions::default(),
+        objects: vec![row],
+    };
+    let row = EnvelopeRow {
+        group: CIDR,
+        log: LogId::new([9; 32]),
+        sequence: Sequence::new(1),
+        id,
+        prev: MessageId::ZERO,
+        member,
+        serial,
+        created: clock::now(),
+        received: clock::now(),
+        key_id: None,
+        written_at: Height::new(1),
+        judged_at: Height::new(u64::MAX),
+        in_closed_log: false,
+        is_cut_point: false,
+        is_listed: false,
+        is_vouched: false,
+        opens_later: false,
+        bytes: vec![7; 100],
+        has_body: true,
+        state: MessageState::Opened,
+        content: Some(content),
+        reason: None,
+        withdraws: None,
+    };
+    stage.site.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
+}
+
+/// Any member could otherwise stop what others' sources publish, by saying the ids of a public feed to few.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_collection_brings_goes_out_with_a_note_where_another_member_says_it_more_narrowly() {
+    let stage = Stage::new().await;
+    by_another(&stage, &indicator(1, &json!({}))).await;
+    let server = Server::start(Arc::new(move |target: &str, _: &str| {
+        let (path, _) = target.split_once('?').unwrap_or((target, ""));
+        match path {
+            "/taxii2/" => taxii_answer(&json!({ "title": "a root" }), ""),
+            "/taxii2/collections/" => {
+                taxii_answer(&json!({ "collections": [{ "id": COLLECTION, "title": "High value" }] }), "")
+            }
+            _ => taxii_answer(&json!({ "objects": [indicator(1, &json!({}))] }), "2026-11-02T00:00:00Z"),
+        }
+    }))
+    .await;
+    let started = stage.start(&taxii(server.port, "publish = true\ntlp = \"green\""));
+    let report =
+        started.until("a run", |report| report.state != "running" && report.last_run.is_some()).await;
+    assert_eq!((report.last.taken, stage.queued(), stage.held().await), (1, 1, 0), "{report:?}");
+    assert!(report.notes.iter().any(|note| note.why.contains("its source says")), "{report:?}");
 }

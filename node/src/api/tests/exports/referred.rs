@@ -93,3 +93,26 @@ async fn a_bundle_brings_who_created_its_objects_and_by_what_they_are_marked_as_
     assert_eq!(site.bundled(&token, "in").await, all(&[identity(1), identity(2), identity(6), statement()]));
     assert_eq!(site.bundled(&token, "out").await, all(&[identity(1), identity(6), statement()]));
 }
+
+#[tokio::test]
+async fn whose_statement_a_marking_is_no_bundle_tells_where_its_author_must_not_be_named() {
+    let site = Site::exporting(&profiles(&[("out", "stix", "audience = \"outside\"")])).await;
+    let token = site.reader().await;
+    let hidden = Conditions { terms: vec!["attribution=must-not".to_owned()], ..Conditions::default() };
+    let marked = by(1, &json!({ "object_marking_refs": [statement().id] }));
+    site.put(&[identity(1), Put { conditions: hidden, ..statement() }, marked.clone()]).await;
+    assert_eq!(site.bundled(&token, "out").await, [identity(1).id, marked.id]);
+}
+
+/// Nothing is written when an embargo ends, so the bundle itself has to know.
+#[tokio::test]
+async fn a_bundle_holds_no_longer_than_the_embargo_on_what_its_objects_refer_to() {
+    let site = Site::exporting(&profiles(&[("out", "stix", "audience = \"outside\"")])).await;
+    let token = site.reader().await;
+    let ends = crate::clock::now().saturating_add(std::time::Duration::from_secs(3600));
+    let conditions = Conditions { embargo_until: ends.as_micros(), ..Conditions::default() };
+    site.put(&[Put { conditions, ..identity(1) }, by(1, &json!({}))]).await;
+    let principal = site.query.tokens().verify(&token, crate::clock::now()).unwrap();
+    let made = site.query.export(&principal, "out").await.unwrap();
+    assert_eq!((made.objects.len(), made.referred.len(), made.changes), (1, 0, ends));
+}

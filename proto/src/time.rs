@@ -20,8 +20,8 @@ pub struct TimeError {
 impl Timestamp {
     /// The epoch; as a field value it means "unset".
     pub const ZERO: Self = Self(0);
-    /// Later than any time a text can name (year 9999).
-    pub const MAX: Self = Self(253_402_207_200_999_999);
+    /// The last time that a text can name (year 9999).
+    pub const MAX: Self = Self(253_402_207_200_000_000);
 
     /// From microseconds since the epoch.
     #[must_use]
@@ -103,6 +103,11 @@ mod tests {
         assert_eq!(t.to_string(), "2026-11-23T10:00:00.123456Z");
         assert_eq!(t.to_string().parse::<Timestamp>()?, t);
         assert_eq!(Timestamp::ZERO.to_string(), "1970-01-01T00:00:00.000000Z");
+        // What was written as text is read again, whatever it was.
+        for n in [0, 1, Timestamp::MAX.0 - 1, Timestamp::MAX.0, Timestamp::MAX.0 + 1, u64::MAX] {
+            let read: Timestamp = Timestamp(n).to_string().parse()?;
+            assert_eq!(read, Timestamp(n).min(Timestamp::MAX));
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ from primitives import usable_key
 from wire import DECISIONS, decode, named, require, signers
 
 # Year 9999, in microseconds.
-LAST_TIME = 253402207200999999
+LAST_TIME = 253402207200000000
 
 
 # --- Charters ---------------------------------------------------------------------------------------------------

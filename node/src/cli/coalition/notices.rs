@@ -53,7 +53,7 @@ Examples:
   belfry coalition notices --write pages --notice 7-dora-entering
   belfry coalition notices --sent 7-dora-entering --on 2026-11-25
   belfry coalition notices --acknowledged 7-dora-entering --reference NBB-1
-  belfry coalition notices --take-back 7-dora-entering --because 'sent by mistake'")]
+  belfry coalition notices --take-back 7-dora-entering --because 'by mistake'")]
 pub(in crate::cli) struct Notices {
     /// Write pages and records into this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["mark", "json"])]

@@ -146,5 +146,5 @@ fn whom_the_coalition_put_out_no_list_brings_back() {
     assert_eq!(roster(&desk).len(), 1);
     // By hand it is a decision; from then on the list speaks of a member again.
     desk.ok(&[&["issue", "again.request", "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
-    assert!(desk.ok(&IMPORT).contains("certificate 2, valid"));
+    assert!(desk.ok(&IMPORT).contains("certificate 3, valid"));
 }

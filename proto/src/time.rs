@@ -71,7 +71,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let error = || TimeError { text: text.chars().take(64).collect() };
         let t: jiff::Timestamp = text.parse().map_err(|_| error())?;
-        u64::try_from(t.as_microsecond()).map(Self).map_err(|_| error())
+        u64::try_from(t.as_microsecond()).map(|n| Self(n).min(Self::MAX)).map_err(|_| error())
     }
 }
 
@@ -83,7 +83,12 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+        let text = String::deserialize(d)?;
+        // As builds wrote what lies beyond the last time that a text can name.
+        match text.strip_suffix("us").and_then(|n| n.parse::<u64>().ok()) {
+            Some(n) => Ok(Self(n).min(Self::MAX)),
+            None => text.parse().map_err(serde::de::Error::custom),
+        }
     }
 }
 
@@ -108,6 +113,9 @@ mod tests {
             let read: Timestamp = Timestamp(n).to_string().parse()?;
             assert_eq!(read, Timestamp(n).min(Timestamp::MAX));
         }
+        assert_eq!("9999-12-30T22:00:00.5Z".parse::<Timestamp>()?, Timestamp::MAX);
+        let before: Result<Timestamp, _> = serde_json::from_str(r#""253402207200999999us""#);
+        assert_eq!(before.ok(), Some(Timestamp::MAX));
         Ok(())
     }
 

@@ -82,8 +82,9 @@ impl Book {
 }
 
 impl Membership {
-    /// Tells the coalition where we are, when that changed or was long ago. By a clock that may be off nothing is signed: of a
-    /// time to come others refuse it, and what is made later would be older.
+    /// Tells the coalition where we are, when that changed or was long ago. By a clock that others say is off nothing is signed:
+    /// of a time to come they refuse it, and what is made later would be older. Before anybody told it is: whoever is met
+    /// first asks for it, and what a wrong clock left gives way ([`Self::held`]).
     pub(super) async fn announce_address(&mut self) {
         let mut addresses = self.own_addresses.clone();
         addresses.extend(self.dialing.told());
@@ -97,7 +98,7 @@ impl Membership {
             Some(record) => record,
             None => {
                 let skew = self.roster_now().charter().clock_skew();
-                if self.hellos.borrow().doubts_clock(skew) {
+                if self.hellos.borrow().is_clock_off(skew) {
                     return;
                 }
                 let encoded = addresses.iter().map(Address::to_vec).collect();

@@ -265,10 +265,13 @@ impl Inner {
     }
 }
 
-/// Whether an indicator is past what its author says.
+/// Whether an indicator is past what its author says, and nobody was ever shown another version of it.
 fn is_over(row: &Shown) -> bool {
     let until = || Indicator::read(row.raw())?.valid_until();
-    row.kind() == "indicator" && !row.is_revoked() && until().is_some_and(|until| until <= clock::now())
+    row.kind() == "indicator"
+        && !row.is_revoked()
+        && !row.has_outlived()
+        && until().is_some_and(|until| until <= clock::now())
 }
 
 /// Where a listing goes on: after the cursor, which lies after `added_after`.

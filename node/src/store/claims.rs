@@ -89,6 +89,7 @@ impl Claim {
             end: 0,
             surfaced: 0,
             stands_for: 0,
+            outlived: false,
         };
         let embargo_until = conditions.embargo_until;
         let reporter = ReporterValue {

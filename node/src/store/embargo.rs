@@ -39,6 +39,10 @@ use super::{
 /// at one time holds up the writer.
 const MOST_LOOKED_AT: usize = 1024;
 
+/// Rows of one member that are looked at for something newer, the latest first. Too low ⇒ what many versions were said of may
+/// surface behind its last word; too high ⇒ who says thousands holds up the writer.
+const LOOKED_BACK: usize = 16;
+
 /// The widest way out there is: what it holds back is held back from everybody outside.
 const OUTSIDE: Policy =
     Policy { purpose: Use::Detect, audience: Audience::Outside, most: Tlp::Amber, unstated_pap: Pap::Clear };
@@ -58,6 +62,11 @@ pub(super) fn note(txn: &mut Txn<'_>, until: u64, message: MessageId) {
         let ends = Timestamp::from_micros(until);
         txn.put(Cf::Embargoes, key(Embargo { ends, message }), Vec::new());
     }
+}
+
+/// Notes that a saying goes which asked for a longer embargo than what is left of a row: that may be over by now.
+pub(super) fn shortened(txn: &mut Txn<'_>, message: MessageId) {
+    txn.put(Cf::Embargoes, key(Embargo { ends: txn.now, message }), Vec::new());
 }
 
 pub(super) fn key(embargo: Embargo) -> Vec<u8> {
@@ -117,7 +126,9 @@ fn is_over(
             last = last.max(until(said(txn, &other)?.conditions.as_ref()));
         }
     }
-    Ok(last == ends && !is_said_anew(txn, group, value, ends)?)
+    // A longer one that its author asked for may have gone with what asked for it.
+    let is_unmet = value.surfaced == 0 && date < last && last < ends;
+    Ok((last == ends || is_unmet) && !is_said_anew(txn, group, value, ends)?)
 }
 
 /// Whether readers outside have something newer of its member's by then: what surfaced behind that would be taken for its last
@@ -129,11 +140,22 @@ fn is_said_anew(txn: &Txn<'_>, group: GroupId, value: &ObjectValue, ends: u64) -
             && may_leave(other)
             && until(other.conditions.as_ref()) <= ends
     };
-    Ok(removal::rows_of(txn, group, &value.id)?.iter().any(|(_, other)| is_newer(other)))
+    let claims = removal::claims_of(txn, group, &value.id)?.into_iter().rev();
+    for (date, _) in claims.filter(|(_, member)| *member == value.member).take(LOOKED_BACK) {
+        if removal::row(txn, group, date)?.is_some_and(|other| is_newer(&other)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn until(conditions: Option<&Conditions>) -> u64 {
     conditions.map_or(0, |conditions| conditions.embargo_until)
+}
+
+/// Whether a saying keeps its object inside at present.
+pub(super) fn holds_back(txn: &Txn<'_>, reporter: &Reporter) -> Result<bool, ReadError> {
+    Ok(!reporter.differs && until(said(txn, reporter)?.conditions.as_ref()) > txn.now.as_micros())
 }
 
 fn said(txn: &Txn<'_>, reporter: &Reporter) -> Result<ReporterValue, ReadError> {
@@ -296,6 +318,24 @@ mod tests {
         assert!(surfaced.is_some(), "what another member asks of its own word holds back that word alone");
         end_all(&store, third);
         assert_eq!((met(), store.next_embargo().unwrap()), (surfaced, None));
+    }
+
+    #[test]
+    fn what_a_longer_embargo_kept_back_is_met_when_what_asked_for_it_goes() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let first = Timestamp::from_micros(crate::clock::now().as_micros() + 200_000);
+        commit(&store, under(1, 2, "a", first));
+        commit(&store, under(2, 2, "a", Timestamp::from_micros(first.as_micros() + FAR)));
+        end_all(&store, first);
+        let met = || page(&store, Audience::Outside, None).rows[0].surfaced;
+        assert_eq!(met(), None, "its author asked for more time");
+        while crate::clock::now() <= first {
+            std::thread::yield_now();
+        }
+        withdraw(&store, 3, 2);
+        end_all(&store, crate::clock::now());
+        assert!(met().is_some());
     }
 
     #[test]

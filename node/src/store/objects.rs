@@ -45,6 +45,8 @@ pub struct ObjectView {
     pub date_added: Timestamp,
     /// When its embargo was over, if one ended while it was here: readers outside meet it at this date.
     pub surfaced: Option<Timestamp>,
+    /// It came to the place of another version of the object that is gone.
+    pub outlived: bool,
     /// STIX id.
     pub id: String,
     /// STIX type.
@@ -220,6 +222,7 @@ pub(super) fn read_row_with<'a>(
     Ok(Some(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
+        outlived: value.outlived,
         surfaced: (value.surfaced > 0).then_some(Timestamp::from_micros(value.surfaced)),
         // A marking this version does not know is the most restrictive.
         tlp: schema::Tlp::try_from(value.tlp).ok().and_then(Option::<Tlp>::from).unwrap_or(Tlp::Red),

@@ -24,6 +24,7 @@ use prost::Message;
 use super::{
     ReadError,
     columns::{self, Cf},
+    embargo,
     feed::Feed,
     messages,
     objects::{self, MAX_VERSIONS},
@@ -124,6 +125,11 @@ pub(super) fn take_away(
             note(txn, group, &value, end)?;
         } else {
             for other in others.iter().filter(|other| other.message == message) {
+                if embargo::holds_back(txn, other)?
+                    && let Ok(author) = MessageId::try_from(value.message.as_slice())
+                {
+                    embargo::shortened(txn, author);
+                }
                 txn.delete(Cf::Reporters, other.key.clone());
             }
             drop_entry(txn, group, date, &value, member)?;
@@ -335,7 +341,7 @@ fn redate(
     let others = reporters(txn, group, from)?;
     objects::delete_row(txn, group, from, value, &others);
     // Whoever reads it meets it here, outside or not.
-    objects::put_row(txn, group, to, &ObjectValue { surfaced: 0, ..value.clone() }, &others);
+    objects::put_row(txn, group, to, &ObjectValue { surfaced: 0, outlived: true, ..value.clone() }, &others);
     for (key, entry) in entries(txn, group, value)? {
         if entry.date_added == from {
             txn.put(Cf::ById, key, ClaimValue { date_added: to, ..entry }.encode_to_vec());
@@ -443,15 +449,25 @@ pub(super) fn row(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Option<Obj
     value.map(Some).map_err(|_| damaged(Cf::Objects, &key, "does not decode"))
 }
 
+/// When each row of an object was added, and which members say it, oldest first; opens none.
+pub(super) fn claims_of(
+    txn: &Txn<'_>,
+    group: GroupId,
+    id: &str,
+) -> Result<BTreeSet<(u64, Vec<u8>)>, ReadError> {
+    let prefix = objects::by_id(&txn.db.vault, group, id);
+    let found = txn.prefixed(Cf::ById, &prefix, MAX_VERSIONS)?.into_iter();
+    found
+        .map(|(key, value)| match ClaimValue::decode(value.as_slice()) {
+            Ok(entry) => Ok((entry.date_added, entry.member)),
+            Err(_) => Err(damaged(Cf::ById, &key, "does not decode")),
+        })
+        .collect()
+}
+
 /// Every row of an object, oldest first.
 pub(super) fn rows_of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Vec<(u64, ObjectValue)>, ReadError> {
-    let prefix = objects::by_id(&txn.db.vault, group, id);
-    let mut dates = BTreeSet::new();
-    for (key, value) in txn.prefixed(Cf::ById, &prefix, MAX_VERSIONS)? {
-        let entry =
-            ClaimValue::decode(value.as_slice()).map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
-        dates.insert(entry.date_added);
-    }
+    let dates: BTreeSet<u64> = claims_of(txn, group, id)?.into_iter().map(|(date, _)| date).collect();
     let mut rows = Vec::new();
     for date in dates {
         rows.extend(row(txn, group, date)?.map(|value| (date, value)));

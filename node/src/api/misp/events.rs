@@ -9,7 +9,7 @@ use axum::{
     Extension,
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use belfry_proto::time::Timestamp;
@@ -25,6 +25,8 @@ use crate::{
 
 /// Events of an answer, unless fewer are asked for; X-Result-Count says how many there are.
 const MOST: usize = 1_000;
+/// Attributes of all events of an answer: some tens of megabytes.
+const ATTRIBUTES: usize = 50_000;
 
 pub(in crate::api) async fn search(
     State(app): State<Arc<App>>,
@@ -59,13 +61,22 @@ impl Search {
     fn events(&self, rendered: &Rendered, is_bare: bool) -> Result<Found, Problem> {
         let limit = self.limit.unwrap_or(MOST).min(MOST);
         let from = self.page.saturating_sub(1).saturating_mul(limit);
-        let (mut total, mut page) = (0_usize, Vec::new());
+        let (mut total, mut page, mut attributes) = (0_usize, Vec::new(), 0_usize);
         for event in rendered.events() {
             let mut event = event?;
             if !self.takes_event(&event) {
                 continue;
             }
             if total >= from && page.len() < limit {
+                if !is_bare {
+                    attributes += event.get("Attribute").and_then(Value::as_array).map_or(0, Vec::len);
+                }
+                if attributes > ATTRIBUTES {
+                    let said = format!(
+                        "these events have more than {ATTRIBUTES} attributes: ask for a lower `limit`, or for `metadata`"
+                    );
+                    return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-many-attributes", said));
+                }
                 let id = number(Uuid::try_parse(text(&event, "uuid")).unwrap_or_default());
                 if let Some(members) = event.as_object_mut() {
                     members.insert("id".to_owned(), json!(id));

@@ -1,10 +1,10 @@
 //! Every filter, alone and together (TAXII 2.1 §3.4, §5.3 to §5.8).
 
-use belfry_proto::{stix::marking::Tlp, time::Timestamp};
+use belfry_proto::{schema::WithdrawalMode, stix::marking::Tlp, time::Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    coalition::{OTHER, OWN},
+    coalition::{CIDR, OTHER, OWN},
     site::{Put, Site},
 };
 
@@ -272,6 +272,12 @@ async fn what_is_expired_comes_where_it_is_asked_for_or_had_another_version() {
     // A person who looks sees all.
     let rest = site.get(&token, "/api/v1/objects?group=cidr").await.ok();
     assert_eq!(rest["objects"].as_array().unwrap().len(), 4);
+    // Whoever had a version that is gone meets the one in its place, over or not.
+    let first = Put { is_sealed: true, ..of(5, &none) };
+    let (member, first) = (first.member, site.put(&[first]).await);
+    site.put(&[of(5, &ended)]).await;
+    site.withdraw(CIDR, member, WithdrawalMode::Retract, first).await;
+    assert_eq!(found(&site, &token, "").await.last().map(String::as_str), Some("in5@02"));
 }
 
 #[tokio::test]

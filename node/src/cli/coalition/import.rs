@@ -259,6 +259,7 @@ fn plan(folder: &Folder, goes_in: bool, row: &Row, base: &Path) -> anyhow::Resul
 }
 
 /// Why and since when a member is out, if it was revoked since its newest certificate was issued: the others ended by themselves.
+/// That it left as well, before or afterwards, takes nothing from another reason.
 fn revoked(roster: &Roster, member: &Member) -> Option<(RevocationReason, Timestamp)> {
     let is_void = |height| roster.voids().iter().any(|void| void.height == height);
     let newest = member.serials.last().map_or(0, |serial| serial.get());
@@ -268,7 +269,9 @@ fn revoked(roster: &Roster, member: &Member) -> Option<(RevocationReason, Timest
         let is_its = member.serials.contains(&Serial::new(revoke.serial));
         is_its.then(|| (revoke.reason(), Timestamp::from_micros(revoke.effective)))
     });
-    revoked.last()
+    let (left, put_out): (Vec<_>, Vec<_>) =
+        revoked.partition(|(reason, _)| *reason == RevocationReason::Left);
+    put_out.last().or(left.last()).copied()
 }
 
 /// A row's request, which says what the row does.

@@ -98,6 +98,11 @@ impl Shown {
         self.view.revoked
     }
 
+    /// It came to the place of another version of the object that is gone.
+    pub(in crate::query) const fn has_outlived(&self) -> bool {
+        self.view.outlived
+    }
+
     /// Stands for an object that is gone; its author said nothing of it.
     #[must_use]
     pub const fn is_tombstone(&self) -> bool {

@@ -51,6 +51,9 @@ pub(in crate::store) struct ObjectValue {
     /// The date of the row that this one stands for, for readers outside alone; it says nothing itself then. Else 0.
     #[prost(uint64, tag = "20")]
     pub(in crate::store) stands_for: u64,
+    /// It came to the place of another version that is gone: whoever had that one is to meet this one.
+    #[prost(bool, tag = "21")]
+    pub(in crate::store) outlived: bool,
 }
 
 /// What a reporter's row needs to become the author's, should that one be hidden.

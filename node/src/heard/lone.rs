@@ -33,11 +33,13 @@ pub(crate) fn is_anybody_valid(roster: &Roster, own: &PublicKey, now: Timestamp)
     others.any(|other| roster.standing(other.serial, now) == Standing::Valid)
 }
 
-/// Which other certificate, not taken away, ends last.
-pub(crate) fn last_to_end<'a>(roster: &'a Roster, own: &PublicKey) -> Option<&'a Certificate> {
+/// Which other certificate ends last, by itself or by a decision, and when.
+pub(crate) fn last_to_end<'a>(roster: &'a Roster, own: &PublicKey) -> Option<(&'a Certificate, Timestamp)> {
     let others = roster.certificates().filter(|certificate| certificate.node != *own);
     let held = others.filter(|other| roster.standing(other.serial, other.not_before) == Standing::Valid);
-    held.max_by_key(|other| other.not_after)
+    let until =
+        |other: &Certificate| roster.ends(other.serial).unwrap_or(Timestamp::MAX).min(other.not_after);
+    held.map(|other| (other, until(other))).max_by_key(|(_, until)| *until)
 }
 
 /// It is later than this, by what the log bears and the date of the newest beacon.
@@ -74,6 +76,29 @@ mod tests {
 
     fn lone(coalition: &Coalition, of: &Seat, now: Timestamp) -> bool {
         is_lone(&coalition.roster, &of.identity.node, &LogWatch::default(), now)
+    }
+
+    #[test]
+    fn whose_certificate_was_to_last_and_was_revoked_is_not_the_last_to_end() {
+        let mut coalition = Coalition::new();
+        let [own, revoked] = [1, 2].map(|n| coalition.issue(n, &[CIDR]));
+        coalition.lasting = 10 * DAY;
+        let other = coalition.issue(3, &[CIDR]);
+        let (serial, now) = (revoked.identity.serial.get(), clock::now().as_micros());
+        coalition.decide(
+            1,
+            Decision::Revoke(schema::Revoke {
+                serial,
+                member: revoked.identity.member.to_vec(),
+                reason: RevocationReason::Left.into(),
+                decided: now,
+                effective: now,
+                cut: Vec::new(),
+            }),
+        );
+        let last = last_to_end(&coalition.roster, &own.identity.node).unwrap();
+        let until = coalition.roster.certificate(other.identity.serial).unwrap().not_after;
+        assert_eq!((last.0.serial, last.1), (other.identity.serial, until));
     }
 
     #[test]

@@ -377,10 +377,10 @@ impl Flusher {
         if !is_lone && let Some(hold) = Hold::of(hellos.gate()) {
             let is_anybody_valid = lone::is_anybody_valid(roster, own, now);
             let last = lone::last_to_end(roster, own).filter(|_| !is_anybody_valid);
-            return Some(last.map_or(hold, |last| Hold::NobodyValid {
+            return Some(last.map_or(hold, |(last, until)| Hold::NobodyValid {
                 serial: last.serial,
                 from: last.not_before,
-                until: last.not_after,
+                until,
             }));
         }
         if hellos.is_clock_off(roster.charter().clock_skew()) {

@@ -232,6 +232,10 @@ fn what_is_signed_already_is_told_with_its_dates_and_takes_no_other_minutes() {
             assert!(again.contains(said), "{said}: {again}");
         }
     }
+    // So it is in the folder of an admin to whom the file was sent, with the record beside it.
+    fs::remove_dir_all(desk.path("office/decisions")).unwrap();
+    let sent = decided(&desk, &[&revoke[..], &["--decided-by", "Board"]].concat());
+    assert!(sent.contains("nothing is signed again"), "{sent}");
     let other = ["--decided-by", "Council", "--dir", "office"];
     let said = desk.refused(&[&revoke[..], &other, &WITH].concat());
     assert!(said.contains("(Board)") && said.contains("--decided-by would be kept nowhere"), "{said}");

@@ -7,7 +7,7 @@
 //!
 //! Nothing is signed that the log would not take: a void statement would stand in it for ever and do nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use belfry_proto::{
     crypto::sign::{Purpose, SigningKey},
@@ -57,6 +57,16 @@ pub(super) enum Already {
     Entry(Height),
     /// In files that wait.
     Waits(Waits),
+}
+
+impl Already {
+    /// The file that waits; what goes in before it comes before it.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Entry(_) => None,
+            Self::Waits(waits) => waits.paths.last().map(PathBuf::as_path),
+        }
+    }
 }
 
 /// The keys that decide here, opened once for any number of decisions.
@@ -213,9 +223,12 @@ pub(super) fn newest(folder: &Folder, goes_in: bool, about: Subject) -> Option<(
         .filter(|record| record.statement.subject() == Some(about))
         .filter(|record| roster.voids().iter().all(|void| void.height != record.height))
         .last();
+    // It names what it was built on; else their dates tell, which clocks of two machines made.
+    let is_behind =
+        |one: &Statement, entry: &Statement| one.previous == Some(entry.id) || entry.made < one.made;
     let is_meant = |one: &Statement| {
         !is_last(folder, goes_in, &one.decision)
-            && (!one.is_removal() || record.is_none_or(|record| record.statement.made < one.made))
+            && (!one.is_removal() || record.is_none_or(|record| is_behind(one, &record.statement)))
     };
     let ground = Ground::waiting(folder, member);
     let mut waiting = ground.waiting.iter().rev().copied();

@@ -148,8 +148,17 @@ impl Evidence {
     }
 
     /// Refuses other words about a decision that is signed already: its statement was drawn from those it has.
-    pub(super) fn check_kept(&self, folder: &Folder, statement: StatementId) -> anyhow::Result<()> {
-        let kept = Self::of(folder, statement)?;
+    pub(super) fn check_kept(
+        &self,
+        folder: &Folder,
+        statement: &Statement,
+        waits: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        // Whoever decided first keeps it in a folder of its own, and sends it with the file.
+        let kept = match waits.map(|path| Self::beside(path, statement)).transpose()?.flatten() {
+            Some(beside) => beside,
+            None => Self::of(folder, statement.id)?,
+        };
         let others: Vec<&str> = [
             ("--decided-by", self.decided_by.is_some() && self.decided_by != kept.decided_by),
             ("--decided-on", self.decided_on.is_some() && self.decided_on != kept.decided_on),

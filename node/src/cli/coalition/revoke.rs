@@ -302,8 +302,8 @@ impl Deciding {
         };
         // Where others are left to decide, what is signed already holds none of them back.
         let is_all = all.iter().all(|stated| stated.already.is_some());
-        for (statement, _) in all.iter().filter_map(|stated| stated.already.as_ref()) {
-            match self.evidence.check_kept(&folder, statement.id) {
+        for (statement, already) in all.iter().filter_map(|stated| stated.already.as_ref()) {
+            match self.evidence.check_kept(&folder, statement, already.file()) {
                 Err(error) if is_all => return Err(error),
                 Err(error) => output::warn(&format!("{error:#}")),
                 Ok(()) => {}

@@ -96,8 +96,11 @@ impl Marks {
 /// whatever comes to stand there later; and what is of no notice that the log gives cause for is named.
 pub(in crate::cli) fn settled(path: &Path, notices: &[Notice]) -> anyhow::Result<Register> {
     let mut register = Register::load(path)?;
-    if register.settle(notices, &clocks()) {
-        register.save(path)?;
+    // Whoever may read and not write is told all the same.
+    if register.settle(notices, &clocks())
+        && let Err(error) = register.save(path)
+    {
+        output::warn(&format!("the register is not brought up to date: {error:#}"));
     }
     for (id, mark) in register.strangers(notices) {
         let Some(sent) = mark.sent.map(day) else {

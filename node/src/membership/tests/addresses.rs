@@ -149,7 +149,7 @@ async fn where_we_are_is_signed_by_no_clock_that_others_say_is_off() {
     coalition.issue(3, &[CIDR]);
     let site = Site::new(&coalition, &alice).await;
     let mut membership = membership(&site, &Feed::default());
-    for doubtful in [vec![HOUR], vec![HOUR, HOUR], vec![-HOUR, -HOUR]] {
+    for doubtful in [[HOUR, HOUR], [-HOUR, -HOUR]] {
         membership.hellos.send_replace(Hellos::told(&doubtful));
         membership.announce_address().await;
         assert_eq!(held(&site, &alice), None, "{doubtful:?}");

@@ -146,9 +146,13 @@ fn asked<'a>(view: &ObjectView, conditions: &'a Conditions) -> Marks<'a> {
 }
 
 /// Whether an object may take a way out, by all that its author asks: one who says the same twice, and asks more the
-/// second time, has to be minded both times.
+/// second time, has to be minded both times. And by an embargo of others, where it is not its author's object.
 fn leaves(policy: &Policy, view: &ObjectView, now: Timestamp) -> Result<(), Held> {
     egress::may_leave(policy, &marks(view), now)?;
+    let is_kept = view.kept_until.is_some_and(|until| now < until);
+    if is_kept && policy.audience == Audience::Outside {
+        return Err(Held::Embargo);
+    }
     // What nobody looked at may ask for anything.
     if view.said_beyond && policy.audience == Audience::Outside {
         return Err(Held::Terms);

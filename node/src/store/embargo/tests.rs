@@ -197,6 +197,18 @@ fn what_an_embargo_of_others_kept_inside_is_free_when_that_is_taken_back() {
 }
 
 #[test]
+fn what_another_member_asked_of_its_own_word_leaves_nothing_due_when_that_goes() {
+    let folder = TempDir::new().unwrap();
+    let (store, until) = (open(&folder), later());
+    commit(&store, under(1, 2, "a", Timestamp::ZERO));
+    commit(&store, under(2, 3, "a", until));
+    withdraw(&store, 3, 2);
+    assert_eq!(store.embargoes_over(clock::now(), 9).unwrap(), []);
+    end_all(&store, until);
+    assert_eq!((versions(&store, "a")[0].surfaced, store.next_embargo().unwrap()), (None, None));
+}
+
+#[test]
 fn an_object_past_its_retention_that_another_says_too_is_met_where_it_surfaced() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);

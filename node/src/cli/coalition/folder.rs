@@ -303,7 +303,9 @@ impl Folder {
         }
         if !self.roster.is_prefix(kept) {
             refuse!(
-                "{} is another log than this folder has written: entry {} is not {}",
+                "{} is another log than this folder has written: entry {} is not {}. Put this folder's own log back (`belfry \
+                 export-log` at a member's node); if the registrar signed both, keep the other one as proof, and have a new charter \
+                 pin the one that stands",
                 log_path(&self.dir).display(),
                 kept.height,
                 kept.head

@@ -71,6 +71,7 @@ impl Membership {
         if (roster.charter().version(), roster.version().height) == before {
             return false;
         }
+        self.look_at_clock(clock::now());
         let change = Change::Admin { charters, records, head: roster.version() };
         if let Err(error) = self.store.commit(change).await {
             tracing::error!("the admin log could not be made durable, so it is not used: {error}");

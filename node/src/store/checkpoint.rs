@@ -152,7 +152,7 @@ mod tests {
 
     /// Returns when nobody writes to the database any more.
     fn closed(path: &Path) {
-        while open::raw(path).is_err() {
+        while super::open::raw(path).is_err() {
             std::thread::yield_now();
         }
     }

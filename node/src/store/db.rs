@@ -23,6 +23,8 @@ pub(super) struct Db {
     pub(super) presence: Presence,
     /// Whether any withdrawal names anything: nearly all messages are asked for it, and most stores have none.
     pub(super) has_withdrawals: AtomicBool,
+    /// Whether others vouch for the clock by which is noted when something came.
+    pub(super) is_clock_vouched: AtomicBool,
 }
 
 impl Db {
@@ -34,6 +36,7 @@ impl Db {
             revisions: Revisions::default(),
             presence: Presence::default(),
             has_withdrawals: AtomicBool::new(true),
+            is_clock_vouched: AtomicBool::new(true),
         }
     }
 

@@ -65,6 +65,7 @@ mod salvage;
 mod scrub;
 mod tokens;
 mod txn;
+mod unsure;
 mod values;
 mod vault;
 mod withdrawals;

@@ -52,6 +52,7 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
     if let Version::Older { from, .. } = version {
         migrate::run(&db, from)?;
     }
+    checkpoint::settle(&db)?;
     let first = db.scan(Cf::Withdrawals, &[], &[]).next().transpose()?;
     db.has_withdrawals.store(first.is_some(), Ordering::Relaxed);
     Ok(db)

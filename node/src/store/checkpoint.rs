@@ -6,8 +6,8 @@
 //! empty disk that got its own history back from peers, the next message opens a new log.
 //!
 //! A copy that other tools made (`cp`, `rsync`, a file backup, or a belfry that gave copies no name of their own) has the name
-//! of what was copied. So a database also notes the folder it was opened in last, by when the file system made that: in
-//! another one it gets a new name. Moved as a whole it stays itself. What puts back whole disks is not met by this; then peers
+//! of what was copied. So a database also notes the folder it was opened in last and the files it was opened of, by when the file
+//! system made those: in others it gets a new name. Moved as a whole it stays itself. What puts back whole disks is not met by this; then peers
 //! tell what they hold (`membership::claims`).
 
 use std::{fs, path::Path, time::UNIX_EPOCH};
@@ -30,7 +30,7 @@ use super::{
 /// Where the incarnation stands in [`Cf::Meta`].
 pub(super) const INCARNATION_KEY: &[u8] = b"incarnation";
 
-/// Where it stands there when the folder was made in which the database was opened last.
+/// Where it stands there when the folder and the files were made of which the database was opened last.
 const PLACE_KEY: &[u8] = b"place";
 
 /// Names one life of a database.
@@ -46,8 +46,8 @@ pub(super) fn fresh() -> Incarnation {
     rand::random()
 }
 
-/// Gives the database another life if it was never opened in this folder. Where the file system does not say when a folder was
-/// made nothing is known, and nothing changes.
+/// Gives the database another life if it was never opened in this folder, of these files. Where the file system does not say when
+/// they were made nothing is known, and nothing changes.
 pub(super) fn settle(db: &Db) -> Result<(), OpenError> {
     let Some(here) = made(&db.path) else { return Ok(()) };
     if db.get(Cf::Meta, PLACE_KEY)?.as_deref() == Some(here.as_slice()) {
@@ -60,10 +60,15 @@ pub(super) fn settle(db: &Db) -> Result<(), OpenError> {
     written.map_err(|source| OpenError::Database { path: db.path.clone(), source })
 }
 
-/// When the folder was made, in nanoseconds since the epoch.
-fn made(folder: &Path) -> Option<[u8; 16]> {
-    let made = fs::metadata(folder).ok()?.created().ok()?;
-    Some(made.duration_since(UNIX_EPOCH).ok()?.as_nanos().to_be_bytes())
+/// When the folder was made, and the file in it that RocksDB makes once for each database: in nanoseconds since the epoch. Files put
+/// back into the folder they came from are made anew, too.
+fn made(folder: &Path) -> Option<Vec<u8>> {
+    let mut made = Vec::with_capacity(32);
+    for path in [folder.to_owned(), folder.join("IDENTITY")] {
+        let at = fs::metadata(path).ok()?.created().ok()?;
+        made.extend(at.duration_since(UNIX_EPOCH).ok()?.as_nanos().to_be_bytes());
+    }
+    Some(made)
 }
 
 /// Notes that this database writes `log`, unless it says so already.
@@ -161,10 +166,10 @@ mod tests {
     fn a_copy_made_by_other_tools_goes_on_with_no_log_and_a_moved_database_with_all() {
         let folder = TempDir::new().unwrap();
         let [home, copy, moved] = ["store", "copy", "moved"].map(|name| folder.path().join(name));
-        if made(folder.path()).is_none() {
+        let store = open(&folder);
+        if made(&home).is_none() {
             return eprintln!("skipped: this file system does not say when a folder was made");
         }
-        let store = open(&folder);
         publish(&store);
         drop(store);
         assert!(opened(&home).writes_log(GROUP, LOG).unwrap(), "opened again where it was");
@@ -178,16 +183,27 @@ mod tests {
         let copied = opened(&copy);
         assert_eq!(copied.logs(GROUP).len(), 1);
         assert!(!copied.writes_log(GROUP, LOG).unwrap());
+        drop(copied);
+        // Put back into the folder of what it was copied from.
+        closed(&moved);
+        closed(&copy);
+        for file in fs::read_dir(&moved).unwrap().map(Result::unwrap) {
+            fs::remove_file(file.path()).unwrap();
+        }
+        for file in fs::read_dir(&copy).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), moved.join(file.file_name())).unwrap();
+        }
+        assert!(!opened(&moved).writes_log(GROUP, LOG).unwrap());
     }
 
     /// What is in its place now may have been put there since, and goes by the name of what it was copied from.
     #[test]
     fn a_database_that_never_noted_where_it_is_goes_on_with_no_log() {
         let folder = TempDir::new().unwrap();
-        if made(folder.path()).is_none() {
+        let store = open(&folder);
+        if made(&store.db.path).is_none() {
             return eprintln!("skipped: this file system does not say when a folder was made");
         }
-        let store = open(&folder);
         publish(&store);
         store.db.rocks.delete_cf(store.db.cf(Cf::Meta), PLACE_KEY).unwrap();
         drop(store);

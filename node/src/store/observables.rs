@@ -132,13 +132,12 @@ impl<'a> Looks<'a> {
         Ok(found)
     }
 
-    /// Whether surely nothing is entered under any of these. Looks at nothing on disk; of what was never entered, it may say
-    /// that it is not sure.
+    /// Whether surely nothing is entered there. Looks at nothing on disk; of what was never entered, it may say that it is not
+    /// sure.
     #[must_use]
-    pub fn lacks_all(&self, sought: &[Sought<'_>]) -> bool {
-        sought.iter().all(|Sought { group, kind, value, .. }| {
-            self.store.db.presence.lacks(Of::Value, &self.store.prefix(*group, kind, value))
-        })
+    pub fn lacks(&self, sought: &Sought<'_>) -> bool {
+        let prefix = self.store.prefix(sought.group, sought.kind, sought.value);
+        self.store.db.presence.lacks(Of::Value, &prefix)
     }
 
     fn below(&mut self, prefix: &Prefix, most: Most) -> Result<Entered, ReadError> {
@@ -390,7 +389,8 @@ mod tests {
                 prop_assert_eq!(looks.object_at(never.0, never.1).unwrap(), None);
                 for (Sought { group, kind, value, most }, entered) in sought.iter().zip(found) {
                     prop_assert_eq!(&store.entered(*group, kind, value, *most).unwrap(), &entered);
-                    prop_assert!(entered.dates.is_empty() || !looks.lacks_all(&sought));
+                    let there = Sought { group: *group, kind, value, most: *most };
+                    prop_assert!(entered.dates.is_empty() || !looks.lacks(&there));
                     for date in entered.dates {
                         let row = looks.object_at(*group, date).unwrap().map(Arc::unwrap_or_clone);
                         prop_assert!(row.is_some());

@@ -238,7 +238,7 @@ fn read_ahead(looks: &mut Looks<'_>, groups: &[GroupId], rows: &[Rows]) -> Resul
         if values > 0 && ahead.len() + more > AHEAD {
             break;
         }
-        let of = |(group, rows): (&GroupId, &'_ Rows)| {
+        let of = |(group, rows): (&GroupId, &Rows)| {
             let group = *group;
             rows.dates.keys().rev().map(|date| (group, *date)).collect::<Vec<_>>()
         };
@@ -252,17 +252,17 @@ fn read_ahead(looks: &mut Looks<'_>, groups: &[GroupId], rows: &[Rows]) -> Resul
     Ok(values)
 }
 
-impl Asking<'_> {
-    fn groups(&self) -> Vec<GroupId> {
-        self.within.groups.iter().copied().map(Readable::group).collect()
-    }
-}
-
 impl Inner {
+    /// Groups asked in, but for those of which nothing ever came here: a token reads more of them than a node has.
+    fn groups_of(&self, asking: &Asking<'_>) -> Vec<GroupId> {
+        let groups = asking.within.groups.iter().copied().map(Readable::group);
+        groups.filter(|group| self.store.has_logs(*group)).collect()
+    }
+
     /// What is known of each value, in order.
     pub(super) fn look_up(&self, asking: &Asking<'_>, wanted: Vec<Wanted>) -> Result<Vec<Found>, QueryError> {
         let question = Question::of(wanted.into_iter(), asking.within.around);
-        let (groups, mut looks) = (asking.groups(), self.store.looks());
+        let (groups, mut looks) = (self.groups_of(asking), self.store.looks());
         let rows = rows(&mut looks, &groups, question.values.iter().map(Value::sought))?;
         let (mut found, mut ahead) = (Vec::with_capacity(question.values.len()), 0);
         for (n, value) in question.values.iter().enumerate() {
@@ -284,7 +284,7 @@ impl Inner {
 
     /// [`Self::look_up`] where nothing is known of any of the values, and that is known without the disk.
     pub(super) fn known_without_a_look(&self, asking: &Asking<'_>, wanted: &[Wanted]) -> Option<Vec<Found>> {
-        let groups = asking.groups();
+        let groups = self.groups_of(asking);
         if wanted.len() * groups.len().max(1) > FEW {
             return None;
         }

@@ -37,7 +37,7 @@ const ROWS: Most = Most { by_member: 64, all: 512 };
 const ROWS_AROUND: Most = Most { by_member: 500, all: 2_000 };
 /// Rows read ahead of the values they may name. Too low ⇒ more passes over the disk, too high ⇒ memory: each may have as many
 /// bytes as an object.
-const AHEAD: usize = if cfg!(test) { 4 } else { 256 };
+const AHEAD: usize = if cfg!(test) { 4 } else { 128 };
 /// Values, in each group counted anew, that are looked for in memory before a thread that may wait for the disk is asked. Too
 /// low ⇒ short questions wait for such a thread, too high ⇒ other requests wait for their hashes.
 const FEW: usize = 16;

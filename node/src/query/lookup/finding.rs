@@ -273,7 +273,7 @@ impl Inner {
             let (mut answer, mut hits) = (value.found(asking.lists), Vec::new());
             for (group, rows) in groups.iter().zip(left) {
                 answer.more |= rows.is_cut;
-                self.named(&mut looks, asking.principal, *group, value.sought(), &rows.dates, &mut hits)?;
+                self.naming(&mut looks, asking.principal, *group, value.sought(), &rows.dates, &mut hits)?;
             }
             hits.retain(|hit| hit.row.is_meant(&asking.within.stated));
             answer.fill(asking.roster, &value.observable, hits, asking.now);
@@ -319,13 +319,13 @@ impl Inner {
         let mut is_cut = false;
         for rows in rows(looks, &[group], std::iter::once((observable, None)))? {
             is_cut |= rows.is_cut;
-            self.named(looks, principal, group, (observable, None), &rows.dates, hits)?;
+            self.naming(looks, principal, group, (observable, None), &rows.dates, hits)?;
         }
         Ok(is_cut)
     }
 
     /// The objects in force, of these rows, that name a value or lie around it.
-    fn named(
+    fn naming(
         &self,
         looks: &mut Looks<'_>,
         principal: &Principal,

@@ -243,6 +243,8 @@ mod tests {
         assert!(blocks("shop.be") && !blocks("mall.be"));
         std::fs::write(&path, list(r#""shop.be","mall.be""#)).unwrap();
         again();
+        assert!(lists.at_hand().is_none(), "whoever must not wait does not look");
+        assert!(Lists::default().at_hand().is_some(), "there is nothing to look at");
         assert!(blocks("mall.be"));
         std::fs::write(&path, "{").unwrap();
         again();

@@ -307,7 +307,7 @@ impl Inner {
         Some(question.answers(found))
     }
 
-    /// The objects in force that name a value; whether there were more rows than are looked at.
+    /// The objects in force that name a value.
     pub(in crate::query) fn hits(
         &self,
         looks: &mut Looks<'_>,
@@ -315,13 +315,11 @@ impl Inner {
         group: GroupId,
         observable: &Observable,
         hits: &mut Vec<Hit>,
-    ) -> Result<bool, QueryError> {
-        let mut is_cut = false;
+    ) -> Result<(), QueryError> {
         for rows in rows(looks, &[group], std::iter::once((observable, None)))? {
-            is_cut |= rows.is_cut;
             self.naming(looks, principal, group, (observable, None), &rows.dates, hits)?;
         }
-        Ok(is_cut)
+        Ok(())
     }
 
     /// The objects in force, of these rows, that name a value or lie around it.

@@ -8,6 +8,7 @@ use belfry_proto::{
     stix::{egress::Audience, marking::Tlp},
     time::Timestamp,
 };
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::{opinion, sighting};
@@ -184,6 +185,21 @@ async fn each_of_many_values_is_answered_as_if_it_were_asked_alone() {
     ] {
         assert_eq!(states[&(name, text.to_owned())], state, "{text} by {name}");
     }
+}
+
+#[tokio::test]
+async fn what_nobody_named_is_told_at_once() {
+    let site = staged().await;
+    while !site.store.present().is_whole {
+        tokio::task::yield_now().await;
+    }
+    let token = site.token("all", Scope { read: Groups::All, ..nothing() }).await;
+    let texts = ["never.be", "203.0.114.9", "no such thing", "never.be"].map(str::to_owned);
+    // Without a thread, whose answer would have to be waited for.
+    let found = ask(&site, &token, false, &texts).now_or_never().unwrap();
+    assert!(found.iter().map(|found| found["value"].as_str().unwrap()).eq(&texts));
+    assert!(found.iter().all(|found| found["state"] == "unknown" && found["objects"] == json!([])));
+    assert_eq!((found[0]["error"].as_str(), found[2]["error"].is_string()), (None, true));
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ const fn outside(scope: &Scope) -> Policy {
 
 /// The object gate.
 pub(super) fn admit(principal: &Principal, view: impl Into<Arc<ObjectView>>) -> Option<Shown> {
-    let (scope, view) = (principal.scope(), view.into());
+    let (scope, view): (&Scope, Arc<ObjectView>) = (principal.scope(), view.into());
     match scope.audience {
         Audience::Inside => {
             let object = Marked { group: view.group, asked: marks(&view) };

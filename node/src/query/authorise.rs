@@ -9,6 +9,8 @@
 
 mod shown;
 
+use std::sync::Arc;
+
 use belfry_proto::{
     id::{GroupId, MemberId},
     schema::{AcceptancePolicy, Pap},
@@ -99,8 +101,8 @@ const fn outside(scope: &Scope) -> Policy {
 }
 
 /// The object gate.
-pub(super) fn admit(principal: &Principal, view: ObjectView) -> Option<Shown> {
-    let scope = principal.scope();
+pub(super) fn admit(principal: &Principal, view: impl Into<Arc<ObjectView>>) -> Option<Shown> {
+    let (scope, view): (&Scope, Arc<ObjectView>) = (principal.scope(), view.into());
     match scope.audience {
         Audience::Inside => {
             let object = Marked { group: view.group, asked: marks(&view) };
@@ -110,18 +112,22 @@ pub(super) fn admit(principal: &Principal, view: ObjectView) -> Option<Shown> {
     }
 }
 
-fn admit_outside(scope: &Scope, mut view: ObjectView, now: Timestamp) -> Option<Shown> {
+fn admit_outside(scope: &Scope, view: Arc<ObjectView>, now: Timestamp) -> Option<Shown> {
     if !permits(scope, Marked { group: view.group, asked: marks(&view) }, now) {
         return None;
     }
     let policy = outside(scope);
     leaves(&policy, &view, now).ok()?;
-    view.reporters = told(&policy, &view, now);
-    // A word between members.
-    view.conditions.reason.clear();
+    let reporters = told(&policy, &view, now);
     let mut shown = Shown { view, is_outside: true };
+    shown.tell_only(reporters);
+    // A word between members.
+    if !shown.view.conditions.reason.is_empty() {
+        Arc::make_mut(&mut shown.view).conditions.reason.clear();
+    }
     if shown.hides_creator() {
-        shown.view.raw = egress::unattributed(&shown.view.raw);
+        let raw = egress::unattributed(&shown.view.raw);
+        Arc::make_mut(&mut shown.view).raw = raw;
     }
     Some(shown)
 }

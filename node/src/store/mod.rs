@@ -92,7 +92,7 @@ pub use judged::ForkProof;
 pub use logs::Counts;
 pub use migrate::Version;
 pub use objects::ObjectView;
-pub use observables::{Entered, Looks, Most};
+pub use observables::{Entered, Looks, Most, Sought};
 pub use pages::{Page, PageQuery};
 pub use parking::Parker;
 pub use past::Lost;

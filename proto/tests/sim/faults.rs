@@ -80,6 +80,8 @@ pub(crate) enum Defect {
     SkipsAdmission,
     /// Hands keys to whoever asks.
     GrantsAnyone,
+    /// Hands keys to every node of its own member, whatever became of that.
+    TrustsItsMember,
     /// Goes on sealing under a key whose readers shrank.
     KeepsItsKey,
     /// Sends its messages before they are durable.

@@ -1,13 +1,13 @@
-//! A coalition of up to seventeen nodes on virtual time, every decision by `belfry-proto` itself.
+//! A coalition of up to twenty-two nodes on virtual time, every decision by `belfry-proto` itself.
 //!
 //! ```text
 //! seed ─▶ scenario ─▶ world (clock, queue, links) ─▶ nodes (durable │ volatile) ─▶ observations ─▶ oracle
 //! ```
 //!
 //! One seed decides everything: who takes part, what is published, which packets are lost, late or doubled,
-//! who is cut off, who crashes before or after which batch, whose clock is hours off, what is taken back, by whom, and
-//! lifted, who is revoked, suspended, expires or joins, who says where it is reached, who still runs the release before, and
-//! which of them cheat. The oracle holds its own ledger of what was granted and signed, listens all the time,
+//! who is cut off, who sleeps or crashes before or after which batch, whose clock is hours off, what is taken back, by whom,
+//! and lifted, who is revoked, suspended, expires or joins, who runs a second node and what befalls one of the two, who says
+//! where it is reached, who still runs the release before, and which of them cheat. The oracle holds its own ledger of what was granted and signed, listens all the time,
 //! and after everything healed compares all nodes with it and with each other. `scripts/sim` plays more seeds.
 
 #![allow(
@@ -26,6 +26,7 @@ mod endings;
 mod faults;
 mod frontiers;
 mod invariants;
+mod ledger;
 mod network;
 mod node;
 mod offices;
@@ -68,6 +69,7 @@ fn promises_hold_through_loss_crashes_partitions_and_cheats() {
         ("delayed", total(|s| s.delayed)),
         ("opened", total(|s| s.opened)),
         ("granted", total(|s| s.grants)),
+        ("granted within a member", total(|s| s.within)),
         ("refused", total(|s| s.refusals)),
         ("parked", total(|s| s.parked)),
         ("quarantined", total(|s| s.quarantined)),
@@ -86,7 +88,8 @@ fn promises_hold_through_loss_crashes_partitions_and_cheats() {
     let of_members = ["revoke with cut", "revoke without cut", "late joiner", "part", "suspend", "restore"];
     let of_messages = ["retract", "erase", "hide", "lift", "set clock"];
     let of_nodes = ["contact", "update"];
-    for act in of_members.into_iter().chain(of_messages).chain(of_nodes) {
+    let of_twins = ["second node", "sleep", "cut off", "tell one node", "revoke a whole member"];
+    for act in of_members.into_iter().chain(of_messages).chain(of_nodes).chain(of_twins) {
         assert!(acts.contains(act), "no seed has: {act}");
     }
 }
@@ -141,6 +144,11 @@ fn the_invariants_notice_a_node_that_skips_admission() {
 #[test]
 fn the_invariants_notice_a_node_that_skips_the_grant_rule() {
     noticed(Defect::GrantsAnyone, |v| matches!(v, Violation::Opened { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_trusts_another_of_its_member_that_was_revoked() {
+    noticed(Defect::TrustsItsMember, |v| matches!(v, Violation::Opened { why: Unentitled::Ended, .. }));
 }
 
 #[test]

@@ -181,8 +181,12 @@ pub(crate) enum Observation {
         from: PublicKey,
         code: &'static str,
     },
-    /// A key handed over, or refused by the rule.
-    Granted(bool),
+    /// A key handed over, maybe to another node of its holder's member.
+    Granted {
+        within: bool,
+    },
+    /// A key refused by the rule.
+    Refused,
     Parked,
     Quarantined,
     Forked,

@@ -21,7 +21,7 @@ use crate::{
     invariants::{Oracle, Violation},
     network::{Network, Packet, Protocol},
     node::{Conduct, Cx, Draft, Durable, Identity, Node, Observation},
-    scenario::{self, Act},
+    scenario::{self, Act, twins},
 };
 
 /// 2026-01-01.
@@ -53,6 +53,8 @@ pub(crate) struct Stats {
     pub(crate) signed: u64,
     pub(crate) opened: u64,
     pub(crate) grants: u64,
+    /// Of them, to another node of the holder's member.
+    pub(crate) within: u64,
     pub(crate) refusals: u64,
     pub(crate) parked: u64,
     pub(crate) quarantined: u64,
@@ -86,6 +88,7 @@ impl Stats {
             ("frontiers listed by slices", self.by_slices),
             ("contact records taken", self.contacts),
             ("requests under the number before", self.older),
+            ("keys granted within a member", self.within),
             ("kinds of crash, before or after a batch", self.crashes.len() as u64),
         ];
         let acts = self.acts.iter().map(|(act, count)| (*act, *count));
@@ -128,6 +131,8 @@ pub(crate) struct World {
     /// Nodes certified before anything happened.
     founders: usize,
     snapshots: BTreeMap<usize, Durable>,
+    /// Nodes that stay down until then.
+    asleep: BTreeMap<usize, Timestamp>,
     trace: blake3::Hasher,
     stats: Stats,
 }
@@ -190,6 +195,7 @@ impl World {
             oracle: Oracle::default(),
             founders: 0,
             snapshots: BTreeMap::new(),
+            asleep: BTreeMap::new(),
             trace: blake3::Hasher::new(),
             stats: Stats::default(),
             rng,
@@ -299,7 +305,8 @@ impl World {
                 Ok(())
             }
             Event::Restart(number) => {
-                if !self.nodes[number].is_up() {
+                let is_asleep = self.asleep.get(&number).is_some_and(|until| *until > self.now);
+                if !is_asleep && !self.nodes[number].is_up() {
                     self.nodes[number].start();
                     self.with(number, Node::catch_up)?;
                 }
@@ -377,8 +384,11 @@ impl World {
         let counter = match observation {
             Observation::Signed { .. } => &mut stats.signed,
             Observation::Opened { .. } => &mut stats.opened,
-            Observation::Granted(true) => &mut stats.grants,
-            Observation::Granted(false) => &mut stats.refusals,
+            Observation::Granted { within } => {
+                stats.within += u64::from(*within);
+                &mut stats.grants
+            }
+            Observation::Refused => &mut stats.refusals,
             Observation::Parked => &mut stats.parked,
             Observation::Quarantined => &mut stats.quarantined,
             Observation::Forked => &mut stats.forks,
@@ -401,6 +411,7 @@ impl World {
     fn heal(&mut self) -> Result<(), Violation> {
         same_either_way(&self.nodes)?;
         self.network.heal();
+        self.asleep.clear();
         for number in 0..self.nodes.len() {
             self.nodes[number].fuse = None;
             self.nodes[number].tired = true;
@@ -428,7 +439,7 @@ impl World {
             }
             Act::SetClock { node, error } => {
                 self.nodes[node].set_clock(error);
-                self.oracle.misled(node);
+                self.oracle.misled(self.nodes[node].identity.member);
                 Ok(())
             }
             Act::Contact(node) => self.contact(node),
@@ -470,17 +481,42 @@ impl World {
             }
             Act::Join { ask, conduct } => {
                 let number = self.certify(&ask, conduct);
-                self.nodes[number].hand_log(&self.admins.roster);
-                self.nodes[number].start();
-                self.schedule_tick(number);
+                self.join(number);
                 Ok(())
             }
+            Act::Second(of) => {
+                let number = twins::certify_second(self, of);
+                self.join(number);
+                Ok(())
+            }
+            Act::Sleep { node, lasts } => {
+                self.nodes[node].volatile = None;
+                self.asleep.insert(node, self.now.saturating_add(lasts));
+                self.schedule(lasts, Event::Restart(node));
+                Ok(())
+            }
+            Act::CutOff(node) => {
+                self.network.cut_off.insert(node);
+                Ok(())
+            }
+            Act::Reconnect(node) => {
+                self.network.cut_off.remove(&node);
+                Ok(())
+            }
+            Act::Tell(node) => self.tell(node),
             Act::Admin(decision) => {
                 scenario::decide(self, decision);
                 self.import()
             }
             Act::Import => self.import(),
         }
+    }
+
+    /// `belfry join` and the first start of a node that was certified just now.
+    fn join(&mut self, number: usize) {
+        self.nodes[number].hand_log(&self.admins.roster);
+        self.nodes[number].start();
+        self.schedule_tick(number);
     }
 
     fn publish(&mut self, number: usize, draft: Draft) -> Result<(), Violation> {
@@ -528,8 +564,16 @@ impl World {
             return Ok(());
         }
         let chosen = able[self.rng.random_range(0..able.len())];
+        self.tell(chosen)
+    }
+
+    /// The operator of this node, if it is up, imports the admins' log.
+    fn tell(&mut self, number: usize) -> Result<(), Violation> {
+        if !self.nodes[number].is_up() {
+            return Ok(());
+        }
         let roster = self.admins.roster.clone();
-        self.with(chosen, |node, cx| node.import(&roster, cx))
+        self.with(number, |node, cx| node.import(&roster, cx))
     }
 
     fn report(mut self) -> Report {

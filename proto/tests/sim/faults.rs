@@ -94,6 +94,8 @@ pub(crate) enum Defect {
     KeepsProofsToItself,
     /// Relies on gossip alone.
     NeverSyncs,
+    /// Waits for answers to sync that were lost.
+    WaitsForEver,
     /// Drops what a message's audience says.
     IgnoresAudience,
     /// Shows what was taken back.

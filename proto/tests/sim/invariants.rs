@@ -19,7 +19,7 @@ use crate::{
     admins::{ARCHIVE, Admins, GRANT_DELAY, GROUPS, RECENT, WINDOW},
     contacts::Said,
     ledger::{Granted, Ledger, entitled_since, may_always_have},
-    node::{Conduct, Content, Entry, Node, Observation, Words},
+    node::{Conduct, Content, Entry, MOST_UNDER_WAY, Node, Observation, Words},
 };
 
 /// A broken promise.
@@ -55,6 +55,8 @@ pub(crate) enum Violation {
     Acknowledged { by: Serial, times: usize },
     /// One peer was asked more often in one comparison than any answer is worth.
     Endless { by: Serial, asked: usize },
+    /// G6: more is asked for at once, of all or of one peer, than answers may take room.
+    TooManyAsked { by: Serial, under_way: usize, of_peer: usize },
     /// Comparing by slices, or under the number before, comes to something else than comparing in full.
     SlicesDiffer { by: Serial, of: Serial, group: GroupId },
     /// G3: a contact record that its member never said.
@@ -177,6 +179,16 @@ impl Oracle {
             {
                 Err(Violation::HonestPeerRejected { by: serial, code })
             }
+            // Whoever keeps the rules has something of so many logs that it claims.
+            Observation::SetAside { .. } if forwarder == Some(Conduct::Honest) => {
+                Err(Violation::HonestPeerRejected { by: serial, code: "claims-nothing" })
+            }
+            Observation::Fetching { under_way, of_peer }
+                if *under_way > MOST_UNDER_WAY.0 || *of_peer > MOST_UNDER_WAY.1 =>
+            {
+                let (under_way, of_peer) = (*under_way, *of_peer);
+                Err(Violation::TooManyAsked { by: serial, under_way, of_peer })
+            }
             Observation::Compared { asked, .. } if *asked > MOST_QUESTIONS => {
                 Err(Violation::Endless { by: serial, asked: *asked })
             }
@@ -193,6 +205,9 @@ impl Oracle {
             | Observation::ComparedContacts { .. }
             | Observation::Contacts
             | Observation::Spoiled { .. }
+            | Observation::Fetching { .. }
+            | Observation::SetAside { .. }
+            | Observation::PutOff
             | Observation::Unsigned
             | Observation::Shredded
             | Observation::Granted { .. }

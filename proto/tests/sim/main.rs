@@ -15,6 +15,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::large_enum_variant,
     unreachable_pub,
     missing_docs,
     reason = "a test crate"
@@ -76,6 +77,9 @@ fn promises_hold_through_loss_crashes_partitions_and_cheats() {
         ("forked", total(|s| s.forks)),
         ("rejected", total(|s| s.rejected)),
         ("spoiled", total(|s| s.spoiled)),
+        ("fetched", total(|s| s.fetched)),
+        ("set aside", total(|s| s.set_aside)),
+        ("put off", total(|s| s.put_off)),
         ("unsigned", total(|s| s.unsigned)),
         ("shredded", total(|s| s.shredded)),
         ("listed by slices", total(|s| s.by_slices)),
@@ -189,6 +193,11 @@ fn the_invariants_notice_a_node_that_keeps_the_proof_of_a_fork_to_itself() {
 #[test]
 fn the_invariants_notice_a_node_that_never_syncs() {
     noticed(Defect::NeverSyncs, |v| matches!(v, Violation::FrontiersDiffer { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_waits_for_answers_that_were_lost() {
+    noticed(Defect::WaitsForEver, |v| matches!(v, Violation::FrontiersDiffer { .. }));
 }
 
 #[test]

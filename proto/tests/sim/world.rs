@@ -38,6 +38,7 @@ const GONE: Duration = Duration::from_secs((30 + 91) * 24 * 3600);
 enum Event {
     Deliver { from: usize, to: usize, packet: Packet },
     Tick(usize),
+    Wake(usize),
     Restart(usize),
     Act(Act),
 }
@@ -61,6 +62,9 @@ pub(crate) struct Stats {
     pub(crate) forks: u64,
     pub(crate) rejected: u64,
     pub(crate) spoiled: u64,
+    pub(crate) fetched: u64,
+    pub(crate) set_aside: u64,
+    pub(crate) put_off: u64,
     pub(crate) unsigned: u64,
     pub(crate) shredded: u64,
     pub(crate) by_slices: u64,
@@ -80,6 +84,8 @@ impl Stats {
             ("packets held up", self.delayed),
             ("forged or bent messages refused", self.rejected),
             ("answers to sync that are none", self.spoiled),
+            ("peers set aside that had nothing", self.set_aside),
+            ("comparisons put off", self.put_off),
             ("entries that their author did not sign", self.unsigned),
             ("forks found", self.forks),
             ("messages beyond a cut", self.quarantined),
@@ -304,6 +310,16 @@ impl World {
                 }
                 Ok(())
             }
+            Event::Wake(number) => {
+                self.trace.update(&[number as u8]);
+                if self.nodes[number].is_up() {
+                    self.with(number, |node, cx| {
+                        node.wake(cx);
+                        Ok(())
+                    })?;
+                }
+                Ok(())
+            }
             Event::Restart(number) => {
                 let is_asleep = self.asleep.get(&number).is_some_and(|until| *until > self.now);
                 if !is_asleep && !self.nodes[number].is_up() {
@@ -326,21 +342,26 @@ impl World {
         let micros = self.now.as_micros().saturating_add_signed(node.clock_error);
         let mut cx = Cx {
             now: Timestamp::from_micros(micros),
+            elapsed: self.now.since(BEGINNING),
             rng: &mut self.rng,
             out: Vec::new(),
             observed: Vec::new(),
+            wakes: Vec::new(),
             ids: &mut self.ids,
             numbers: &self.numbers,
         };
         let result = act(node, &mut cx);
-        let (out, observed) = (cx.out, cx.observed);
+        let (out, observed, wakes) = (cx.out, cx.observed, cx.wakes);
+        for wait in wakes {
+            self.schedule(wait, Event::Wake(number));
+        }
         for observation in observed {
             self.count(&observation);
             let by = &self.nodes[number];
             let forwarder = match &observation {
-                Observation::Rejected { from, .. } | Observation::Spoiled { from, .. } => {
-                    self.index.get(from).map(|n| self.nodes[*n].conduct)
-                }
+                Observation::Rejected { from, .. }
+                | Observation::Spoiled { from, .. }
+                | Observation::SetAside { from } => self.index.get(from).map(|n| self.nodes[*n].conduct),
                 _ => None,
             };
             self.oracle.hear(by, &observation, forwarder, &self.admins.ledger, self.now)?;
@@ -394,6 +415,9 @@ impl World {
             Observation::Forked => &mut stats.forks,
             Observation::Rejected { .. } => &mut stats.rejected,
             Observation::Spoiled { .. } => &mut stats.spoiled,
+            Observation::Fetching { .. } => &mut stats.fetched,
+            Observation::SetAside { .. } => &mut stats.set_aside,
+            Observation::PutOff => &mut stats.put_off,
             Observation::Unsigned => &mut stats.unsigned,
             Observation::Shredded => &mut stats.shredded,
             Observation::Compared { by_slices: true, .. } => &mut stats.by_slices,

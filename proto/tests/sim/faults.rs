@@ -82,6 +82,8 @@ pub(crate) enum Defect {
     GrantsAnyone,
     /// Hands keys to every node of its own member, whatever became of that.
     TrustsItsMember,
+    /// Takes the second node of a member for a newcomer.
+    ForgetsItsMembers,
     /// Goes on sealing under a key whose readers shrank.
     KeepsItsKey,
     /// Sends its messages before they are durable.

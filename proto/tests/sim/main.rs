@@ -156,6 +156,11 @@ fn the_invariants_notice_a_node_that_trusts_another_of_its_member_that_was_revok
 }
 
 #[test]
+fn the_invariants_notice_a_node_that_takes_the_second_one_of_a_member_for_a_newcomer() {
+    noticed(Defect::ForgetsItsMembers, |v| matches!(v, Violation::NeverOpened { .. }));
+}
+
+#[test]
 fn the_invariants_notice_a_publisher_that_ignores_revocation() {
     noticed(Defect::KeepsItsKey, |v| {
         matches!(v, Violation::Opened { why: Unentitled::Ended | Unentitled::Expired, .. })

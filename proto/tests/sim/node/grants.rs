@@ -119,6 +119,16 @@ impl Node {
             may_grant(&roster, key.context(), self.durable.logs.last_use(id), from, first_seen, cx.now)
                 .map_err(|refusal| refusal.on_wire())
         };
+        let requester = requester.and_then(|certificate| {
+            let is_another = certificate.member != key.context().author;
+            let is_older = key.context().roster.height.get() < certificate.serial.get();
+            let member = roster.member(certificate.member);
+            let is_second = member.is_some_and(|member| member.serials.first() != Some(&certificate.serial));
+            match self.has(Defect::ForgetsItsMembers) && is_another && is_older && is_second {
+                true => Err(Refusal::Unknown),
+                false => Ok(certificate),
+            }
+        });
         cx.saw(match requester {
             Ok(_) => Observation::Granted { within: is_own },
             Err(_) => Observation::Refused,

@@ -32,6 +32,7 @@ mod network;
 mod node;
 mod offices;
 mod scenario;
+mod stats;
 mod world;
 
 use std::{
@@ -41,7 +42,8 @@ use std::{
 
 use faults::{Defect, Point};
 use invariants::{Unentitled, Violation};
-use world::{Failure, Report, Stats, run, run_with};
+use stats::Stats;
+use world::{Failure, Report, run, run_with};
 
 /// Seeds of an ordinary test run.
 const SEEDS: std::ops::Range<u64> = 0..12;

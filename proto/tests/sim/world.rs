@@ -1,9 +1,6 @@
 //! Virtual time, and everything that happens in it, in one order.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use belfry_proto::{
     crypto::{hpke::KemSecret, sign::PublicKey, sign::SigningKey},
@@ -22,6 +19,7 @@ use crate::{
     network::{Network, Packet, Protocol},
     node::{Conduct, Cx, Draft, Durable, Identity, Node, Observation},
     scenario::{self, Act, twins},
+    stats::Stats,
 };
 
 /// 2026-01-01.
@@ -41,66 +39,6 @@ enum Event {
     Wake(usize),
     Restart(usize),
     Act(Act),
-}
-
-/// What a run went through: a run that met no fault proves nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stats {
-    pub(crate) virtual_time: Duration,
-    pub(crate) packets: u64,
-    pub(crate) lost: u64,
-    pub(crate) repeated: u64,
-    pub(crate) delayed: u64,
-    pub(crate) signed: u64,
-    pub(crate) opened: u64,
-    pub(crate) grants: u64,
-    /// Of them, to another node of the holder's member.
-    pub(crate) within: u64,
-    pub(crate) refusals: u64,
-    pub(crate) parked: u64,
-    pub(crate) quarantined: u64,
-    pub(crate) forks: u64,
-    pub(crate) rejected: u64,
-    pub(crate) spoiled: u64,
-    pub(crate) fetched: u64,
-    pub(crate) set_aside: u64,
-    pub(crate) put_off: u64,
-    pub(crate) unsigned: u64,
-    pub(crate) shredded: u64,
-    pub(crate) by_slices: u64,
-    pub(crate) contacts: u64,
-    pub(crate) older: u64,
-    pub(crate) crashes: BTreeSet<(Point, bool)>,
-    pub(crate) batches: BTreeMap<Point, u64>,
-    pub(crate) acts: BTreeMap<&'static str, u64>,
-}
-
-impl Stats {
-    /// How often each kind of thing went wrong, or was done wrong.
-    pub(crate) fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counted = [
-            ("packets lost", self.lost),
-            ("packets repeated", self.repeated),
-            ("packets held up", self.delayed),
-            ("forged or bent messages refused", self.rejected),
-            ("answers to sync that are none", self.spoiled),
-            ("peers set aside that had nothing", self.set_aside),
-            ("comparisons put off", self.put_off),
-            ("entries that their author did not sign", self.unsigned),
-            ("forks found", self.forks),
-            ("messages beyond a cut", self.quarantined),
-            ("messages ahead of the admin log", self.parked),
-            ("bodies erased", self.shredded),
-            ("frontiers listed by slices", self.by_slices),
-            ("contact records taken", self.contacts),
-            ("requests under the number before", self.older),
-            ("keys granted within a member", self.within),
-            ("kinds of crash, before or after a batch", self.crashes.len() as u64),
-        ];
-        let acts = self.acts.iter().map(|(act, count)| (*act, *count));
-        let acts: Vec<_> = acts.filter(|(act, _)| !["publish", "import", "contact"].contains(act)).collect();
-        counted.into_iter().chain(acts)
-    }
 }
 
 /// What came of a seed.
@@ -356,7 +294,7 @@ impl World {
             self.schedule(wait, Event::Wake(number));
         }
         for observation in observed {
-            self.count(&observation);
+            self.stats.count(&observation);
             let by = &self.nodes[number];
             let forwarder = match &observation {
                 Observation::Rejected { from, .. }
@@ -398,36 +336,6 @@ impl World {
             self.schedule(delay, Event::Deliver { from, to, packet: packet.clone() });
         }
         Ok(())
-    }
-
-    fn count(&mut self, observation: &Observation) {
-        let stats = &mut self.stats;
-        let counter = match observation {
-            Observation::Signed { .. } => &mut stats.signed,
-            Observation::Opened { .. } => &mut stats.opened,
-            Observation::Granted { within } => {
-                stats.within += u64::from(*within);
-                &mut stats.grants
-            }
-            Observation::Refused => &mut stats.refusals,
-            Observation::Parked => &mut stats.parked,
-            Observation::Quarantined => &mut stats.quarantined,
-            Observation::Forked => &mut stats.forks,
-            Observation::Rejected { .. } => &mut stats.rejected,
-            Observation::Spoiled { .. } => &mut stats.spoiled,
-            Observation::Fetching { .. } => &mut stats.fetched,
-            Observation::SetAside { .. } => &mut stats.set_aside,
-            Observation::PutOff => &mut stats.put_off,
-            Observation::Unsigned => &mut stats.unsigned,
-            Observation::Shredded => &mut stats.shredded,
-            Observation::Compared { by_slices: true, .. } => &mut stats.by_slices,
-            Observation::Contacts => &mut stats.contacts,
-            Observation::Attributed { .. }
-            | Observation::Compared { by_slices: false, .. }
-            | Observation::ComparedContacts { .. }
-            | Observation::Said { .. } => return,
-        };
-        *counter += 1;
     }
 
     /// Ends every fault and hands the log to one node once more, as an admin would who saw that it did not get

@@ -43,12 +43,12 @@ pub(super) fn render(snapshot: &Snapshot) -> Result<Files, Problem> {
     for (released, _) in &snapshot.objects {
         let object = released.object();
         let indicator = Indicator::read(object.raw()).unwrap_or_default();
+        let kind = neutral::brief(&indicator.pattern_type, 40);
         match Written::of(released, indicator) {
             Ok(rule) => written.push(rule),
-            Err((indicator, why)) => {
+            Err(why) => {
                 files.unwritable += 1;
                 if left_out.len() < NAMED {
-                    let kind = neutral::brief(&indicator.pattern_type, 40);
                     left_out.push(json!({ "id": object.id(), "pattern_type": kind, "why": why }));
                 }
             }
@@ -80,14 +80,14 @@ pub(super) fn render(snapshot: &Snapshot) -> Result<Files, Problem> {
 
 impl<'a> Written<'a> {
     /// The rule that an indicator is; else why it is none that can be written.
-    fn of(released: &'a Released, indicator: Indicator) -> Result<Self, (Indicator, String)> {
+    fn of(released: &'a Released, indicator: Indicator) -> Result<Self, String> {
         let Some(language) = Language::of(&indicator.pattern_type) else {
-            return Err((indicator, "is in no language that is written as files".to_owned()));
+            return Err("is in no language that is written as files".to_owned());
         };
         // Rules are read by people before they are run: nothing may hide in them.
         let hides = |c: char| neutral::steers(c) && !matches!(c, '\n' | '\t' | '\r');
         if indicator.pattern.chars().any(hides) {
-            return Err((indicator, "holds characters that steer how it is shown".to_owned()));
+            return Err("holds characters that steer how it is shown".to_owned());
         }
         let rules = match language {
             Language::Snort | Language::Suricata => network::read(language, &indicator.pattern),
@@ -101,7 +101,7 @@ impl<'a> Written<'a> {
                 let rules = rules.map(|(sid, rule)| (rule, sid)).collect();
                 Ok(Self { released, indicator, language, rules })
             }
-            Err(flaw) => Err((indicator, flaw.to_string())),
+            Err(flaw) => Err(flaw.to_string()),
         }
     }
 
@@ -115,7 +115,7 @@ impl<'a> Written<'a> {
 /// Gives every rule of a language a number of its own.
 fn number(written: &mut [Written<'_>]) {
     let mut order: Vec<usize> = (0..written.len()).collect();
-    order.sort_by_key(|at| {
+    order.sort_by_cached_key(|at| {
         written.get(*at).map(|rule| {
             let object = rule.released.object();
             (object.created(), object.id().to_owned())
@@ -127,7 +127,7 @@ fn number(written: &mut [Written<'_>]) {
         let Some(rule) = written.get(*at) else { continue };
         let taken = taken.entry(rule.language).or_default();
         for (nth, (one, _)) in rule.rules.iter().enumerate() {
-            if !one.sid.is_some_and(|sid| taken.insert((one.gid, sid))) {
+            if one.sid.is_none_or(|sid| !taken.insert((one.gid, sid))) {
                 without.push((*at, nth));
             }
         }

@@ -16,10 +16,11 @@ use belfry_proto::stix::{
 };
 use serde_json::{Value, json};
 
-use super::{Files, JSON, TEXT};
+use super::{Files, JSON, TEXT, suricata};
 use crate::{
     api::problem::Problem,
-    query::{Released, Snapshot},
+    config::Format,
+    query::{Query, Released, Snapshot},
 };
 
 /// Rules that need a number get one from here on, beyond those that exports of format `suricata` use.
@@ -37,7 +38,7 @@ struct Written<'a> {
     rules: Vec<(Rule, u32)>,
 }
 
-pub(super) fn render(snapshot: &Snapshot) -> Result<Files, Problem> {
+pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Result<Files, Problem> {
     let mut files = Files::default();
     let (mut written, mut left_out) = (Vec::new(), Vec::new());
     for (released, _) in &snapshot.objects {
@@ -54,7 +55,9 @@ pub(super) fn render(snapshot: &Snapshot) -> Result<Files, Problem> {
             }
         }
     }
-    number(&mut written);
+    let exports = query.exports_of(Format::Suricata);
+    let ours = suricata::first_sids(&exports);
+    number(&mut written, |sid| suricata::is_ours(sid, &ours));
     let mut index = Vec::new();
     for rule in &written {
         let object = rule.released.object();
@@ -112,8 +115,8 @@ impl<'a> Written<'a> {
     }
 }
 
-/// Gives every rule of a language a number of its own.
-fn number(written: &mut [Written<'_>]) {
+/// Gives every rule of a language a number of its own, and none of those that our exports have.
+fn number(written: &mut [Written<'_>], is_ours: impl Fn(u32) -> bool) {
     let mut order: Vec<usize> = (0..written.len()).collect();
     order.sort_by_cached_key(|at| {
         written.get(*at).map(|rule| {
@@ -127,7 +130,7 @@ fn number(written: &mut [Written<'_>]) {
         let Some(rule) = written.get(*at) else { continue };
         let taken = taken.entry(rule.language).or_default();
         for (nth, (one, _)) in rule.rules.iter().enumerate() {
-            if one.sid.is_none_or(|sid| !taken.insert((one.gid, sid))) {
+            if one.sid.is_none_or(|sid| is_ours(sid) || !taken.insert((one.gid, sid))) {
                 without.push((*at, nth));
             }
         }

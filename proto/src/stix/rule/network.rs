@@ -12,6 +12,8 @@ pub(super) const MOST: usize = 8_190;
 
 const SNORT: [&str; 11] =
     ["activate", "alert", "block", "drop", "dynamic", "log", "pass", "react", "reject", "rewrite", "sdrop"];
+/// Options by which a rule that only alerts resets connections, answers in a server's stead, or changes what passes.
+const ACTING: [&str; 3] = ["react", "replace", "resp"];
 const SURICATA: [&str; 8] =
     ["alert", "config", "drop", "pass", "reject", "rejectboth", "rejectdst", "rejectsrc"];
 
@@ -22,6 +24,8 @@ pub struct Rule {
     pub gid: u32,
     /// Its number, if it has one.
     pub sid: Option<u32>,
+    /// One of its options answers or changes traffic, whatever its action is.
+    pub acts: bool,
     /// Where the number stands in the text, in bytes; of a rule without one, the empty place where its option belongs.
     at: Range<usize>,
 }
@@ -91,7 +95,7 @@ fn one(language: Language, rule: &str, start: usize) -> Result<Rule, Fault> {
     header(language, rule.get(..open).unwrap_or_default())?;
     let body = rule.get(open + 1..).unwrap_or_default().trim_end();
     let body = body.strip_suffix(')').ok_or(Fault::Parentheses)?;
-    let mut numbers = Numbers::default();
+    let mut options = Options::default();
     let (mut is_quoted, mut is_escaped, mut begins) = (false, false, 0);
     for (i, c) in body.char_indices() {
         if std::mem::take(&mut is_escaped) {
@@ -102,7 +106,7 @@ fn one(language: Language, rule: &str, start: usize) -> Result<Rule, Fault> {
             '"' => is_quoted = !is_quoted,
             ';' if is_quoted && language == Language::Suricata => return Err(Fault::Semicolon),
             ';' if !is_quoted => {
-                numbers.option(body.get(begins..i).unwrap_or_default(), start + open + 1 + begins)?;
+                options.option(body.get(begins..i).unwrap_or_default(), start + open + 1 + begins)?;
                 begins = i + 1;
             }
             _ => {}
@@ -115,8 +119,8 @@ fn one(language: Language, rule: &str, start: usize) -> Result<Rule, Fault> {
         return Err(Fault::Option);
     }
     let end = start + open + 1 + begins;
-    let (sid, at) = numbers.sid.map_or((None, end..end), |(sid, at)| (Some(sid), at));
-    Ok(Rule { gid: numbers.gid.unwrap_or(1), sid, at })
+    let (sid, at) = options.sid.map_or((None, end..end), |(sid, at)| (Some(sid), at));
+    Ok(Rule { gid: options.gid.unwrap_or(1), sid, acts: options.acts, at })
 }
 
 /// Without what stands around it, a line's continuation included.
@@ -124,13 +128,15 @@ fn bare(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\\')
 }
 
+/// What is read of a rule's options.
 #[derive(Default)]
-struct Numbers {
+struct Options {
     gid: Option<u32>,
     sid: Option<(u32, Range<usize>)>,
+    acts: bool,
 }
 
-impl Numbers {
+impl Options {
     /// Takes an option, which stands at an offset.
     fn option(&mut self, text: &str, offset: usize) -> Result<(), Fault> {
         let (name, value) = text.split_once(':').unwrap_or((text, ""));
@@ -139,6 +145,7 @@ impl Numbers {
         if word.is_empty() || !word.chars().all(is_word) {
             return Err(Fault::Option);
         }
+        self.acts |= ACTING.iter().any(|known| word.eq_ignore_ascii_case(known));
         if !matches!(word, "sid" | "gid") {
             return Ok(());
         }

@@ -278,6 +278,7 @@ mod tests {
             submission::Submission,
             submit::tests::publisher,
         },
+        store::Change,
         testing::{CIDR, Coalition, Site},
     };
 
@@ -340,6 +341,9 @@ mod tests {
         let again = publisher.withdraw(request("all")).await.unwrap();
         assert!(again.duplicate && again.publication == taken.publication);
         flush_all(&mut flusher).await;
+        let now = clock::now();
+        let work = site.store.to_reweigh(now, 2 * count).unwrap();
+        site.store.commit(Change::Reweigh { work, now }).await.unwrap();
         let gone = publisher.withdraw(request("again")).await;
         assert!(matches!(gone, Err(WithdrawError::UnknownObject(_))), "nothing of it is left: {gone:?}");
         let many = WithdrawalRequest { named: Named::Messages(taken.targets), ..request("by id") };

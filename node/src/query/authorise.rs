@@ -126,7 +126,7 @@ fn admit_outside(scope: &Scope, view: Arc<ObjectView>, now: Timestamp) -> Option
         Arc::make_mut(&mut shown.view).conditions.reason.clear();
     }
     if shown.hides_creator() {
-        let raw = egress::unattributed(&shown.view.raw);
+        let raw = egress::veiled(shown.raw(), shown.tlp(), shown.marks().pap);
         Arc::make_mut(&mut shown.view).raw = raw;
     }
     Some(shown)
@@ -155,11 +155,19 @@ fn asked<'a>(view: &ObjectView, conditions: &'a Conditions) -> Marks<'a> {
 /// second time, has to be minded both times.
 fn leaves(policy: &Policy, view: &ObjectView, now: Timestamp) -> Result<(), Held> {
     egress::may_leave(policy, &marks(view), now)?;
-    // What nobody looked at may ask for anything.
-    if view.said_beyond && policy.audience == Audience::Outside {
+    let is_outside = policy.audience == Audience::Outside;
+    // What nobody looked at may ask for anything; and whose name or marking this is, it tells itself.
+    let tells_who = || hides_creator(view) && egress::tells_who(&view.kind, &view.id, &view.raw);
+    if is_outside && (view.said_beyond || tells_who()) {
         return Err(Held::Terms);
     }
     lets(policy, view, view.member, now)
+}
+
+/// Whether one of those who say an object's very bytes asks not to be named, whichever of them came first here, or may ask it.
+fn hides_creator(view: &ObjectView) -> bool {
+    let hides = |(_, conditions): &(MemberId, Conditions)| egress::hides_author(&conditions.terms);
+    view.said_beyond || egress::hides_author(&view.conditions.terms) || view.asked_again.iter().any(hides)
 }
 
 /// Those besides the author who say an object, and let that be told by a way out: it goes by what they ask.

@@ -12,6 +12,7 @@ use crate::{
         extension,
         object::{Object, ObjectError},
         observable::{Kind, MAX_OBSERVABLES, Observable, compared, pattern},
+        rule::{Language, network},
         score::Opinion,
     },
     time::Timestamp,
@@ -160,14 +161,20 @@ impl Indicator {
             && !self.indicator_types.iter().any(|kind| kind == "malicious-activity" || kind == "compromised")
     }
 
-    /// Whether it is a rule that stops traffic wherever it is loaded as its author wrote it.
+    /// Whether it is a rule that stops, answers or changes traffic wherever it is loaded as its author wrote it: by its action, or
+    /// by an option.
     #[must_use]
     pub fn stops(&self) -> bool {
         let stops = |line: &str| {
             let action = line.split_whitespace().next().unwrap_or_default();
             STOPPING.iter().any(|word| action.eq_ignore_ascii_case(word))
         };
-        matches!(self.pattern_type.as_str(), "snort" | "suricata") && self.pattern.lines().any(stops)
+        let Some(language @ (Language::Snort | Language::Suricata)) = Language::of(&self.pattern_type) else {
+            return false;
+        };
+        let acts =
+            || network::read(language, &self.pattern).is_ok_and(|rules| rules.iter().any(|rule| rule.acts));
+        self.pattern.lines().any(stops) || acts()
     }
 
     /// The values it looks for, each once.
@@ -379,6 +386,11 @@ mod tests {
         }
         assert!(stops("suricata", &format!("alert {rule}\r\nrejectboth {rule}")), "one of several");
         assert!(!stops("yara", "drop all") && !stops("sigma", ""));
+        let with = |option: &str| format!("alert tcp any any -> any any (msg:\"resp:x;\"; {option} sid:1;)");
+        for option in ["resp:reset_both;", "react;", "replace:\"x\";"] {
+            assert!(stops("snort", &with(option)), "{option}");
+        }
+        assert!(!stops("snort", &with("reference:url,e.be/react;")) && !stops("yara", &with("react;")));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{asked, leaves, marks, told};
+use super::{asked, hides_creator, leaves, marks, told};
 use crate::{
     query::{filter, words},
     stated::Stated,
@@ -172,8 +172,7 @@ impl Shown {
     /// Whether the object itself must not say before others who created it: one of those who say these very bytes asks not
     /// to be named, whichever of them came first here, or may ask it.
     pub(in crate::query) fn hides_creator(&self) -> bool {
-        let hides = |(_, conditions): &(MemberId, Conditions)| egress::hides_author(&conditions.terms);
-        self.view.said_beyond || egress::hides_author(self.terms()) || self.view.asked_again.iter().any(hides)
+        hides_creator(&self.view)
     }
 
     /// Message that brought it.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::time::{Duration, Instant};
+
 use belfry_tests::process::{
     Coalition, Member, Role, eventually, skipped,
     space::{Door, Side, Site},
@@ -242,4 +244,39 @@ fn tcp_takes_over_where_quic_is_blocked_and_a_node_that_moves_is_found_again() {
     carol.start();
     carol.lists(&[old, moved]);
     reaches_by(carol, "bob", "at its new address", is_new);
+}
+
+/// The kernel would try for a quarter of an hour, ever more seldom, and so long hear nothing of what is there again.
+#[test]
+fn over_tcp_too_a_pulled_cable_is_noticed_and_what_it_kept_back_comes_once_it_is_in_again() {
+    let Some(mut site) = site() else { return };
+    let coalition = Coalition::found("Wired");
+    let mut members = ["alice", "bob"].map(|name| coalition.issue(name, Role::Publisher));
+    let mut bootstrap = Vec::new();
+    for (number, member) in (1..).zip(&mut members) {
+        member.join(&coalition);
+        site.place(member, if number == 1 { Side::Left } else { Side::Right }, number);
+        member.network = format!("\"/ip4/10.77.0.{number}/tcp/4001\"");
+        member.bootstrap.clone_from(&bootstrap);
+        member.start();
+        bootstrap.extend(member.addresses());
+    }
+    members.iter().for_each(|member| member.meets(1));
+    let mut ids = vec![members[0].publish(1)];
+    list(&members, &ids);
+
+    let pulled = Instant::now();
+    site.plugged(false);
+    // Something is under way at one end, and nothing at the other.
+    ids.push(members[0].publish(2));
+    for (member, other) in members.iter().zip(["bob", "alice"]) {
+        eventually(&format!("{} gives the link up", member.name), || {
+            reaches(member, other).is_empty().then_some(())
+        });
+    }
+    assert!(pulled.elapsed() < Duration::from_secs(60), "{:?}", pulled.elapsed());
+
+    site.plugged(true);
+    ids.push(members[1].publish(3));
+    list(&members, &ids);
 }

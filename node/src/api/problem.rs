@@ -278,7 +278,9 @@ impl From<SubmitError> for Problem {
                 let problem = Self::unprocessable("names-member", said);
                 match naming {
                     Naming::Text { object, path } => problem.with("object", object).with("path", path),
-                    Naming::Reference { object } => problem.with("object", object),
+                    Naming::Reference { object } | Naming::Marking { object } => {
+                        problem.with("object", object)
+                    }
                     Naming::Stated { what } => problem.with("parameter", what),
                     Naming::Nothing | Naming::Object(_) => problem,
                 }

@@ -98,7 +98,10 @@ pub(super) fn followed(status: &Value) -> String {
     let reason =
         status.get("error").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
     let state = match status.get("state").and_then(Value::as_str) {
-        Some("held") => "held until a person releases it: belfry drafts".to_owned(),
+        Some("held") => match status.get("error").and_then(Value::as_str) {
+            Some(why) => format!("held; it {why}"),
+            None => "held until a person releases it: belfry drafts".to_owned(),
+        },
         Some("drafted") => format!("waiting to be sent{reason}"),
         Some("flushed") if status.get("readable_only_here") == Some(&Value::Bool(true)) => {
             "sent, but readable only here: no other member has its key yet".to_owned()
@@ -229,6 +232,8 @@ mod tests {
         );
         let said = followed(&json!({"state": "drafted", "error": "the clock is off"}));
         assert!(said.contains("waiting to be sent: the clock is off"), "{said}");
+        let said = followed(&json!({"state": "held", "error": "waits for a person, as it is a draft"}));
+        assert!(said.contains("held; it waits for a person, as it is a draft"), "{said}");
         let said = followed(&json!({"state": "withdrawn", "messages": ["c"], "withdrawn": 1}));
         assert!(said.contains("state        sent, and withdrawn since\n"), "{said}");
         let said = followed(&json!({"state": "flushed", "messages": ["c", "d"], "withdrawn": 1}));

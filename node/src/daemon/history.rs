@@ -54,6 +54,8 @@ pub(super) async fn restore(store: &Store, enrolment: &Enrolment) -> anyhow::Res
         records.push((height, record.encode_to_vec()));
     }
     if !charters.is_empty() || !records.is_empty() {
+        // Nobody was asked yet.
+        store.vouch_clock(false);
         store.commit(Change::Admin { charters, records, head: roster.version() }).await?;
     }
     anyhow::ensure!(

@@ -1,4 +1,5 @@
-//! What an operator is told of bodies that should be gone and are kept, because too few vouch for the clock by which they go.
+//! What an operator is told of bodies that should be gone and are kept, because too few vouch for the clock by which they go; and what
+//! really ends that: no link can be had with a member whose certificate is over.
 
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use crate::{
 
 /// How long bodies may be overdue before that is told. A start that waits for others takes minutes.
 const OVERDUE: Duration = Duration::from_secs(24 * 3600);
+
+/// Members named that are waited for.
+const NAMED: usize = 5;
 
 /// Entries looked at of a log, the oldest whose body may have to go: nearly always the first has one.
 const LOOKED_AT: usize = 64;
@@ -30,11 +34,36 @@ pub(super) fn told(
         tracing::error!("whether bodies are overdue cannot be told: {error}");
         None
     });
-    found.map(|kept| {
-        format!(
-            "{kept}: too few other members tell the time that this node's clock shows. Link this node with two or more."
-        )
-    })
+    found.map(|kept| format!("{kept}: {}", unvouched(roster, hellos, own, now)))
+}
+
+/// Why nobody vouches for our clock, and what ends that.
+fn unvouched(roster: &Roster, hellos: &Hellos, own: MemberId, now: Timestamp) -> String {
+    if hellos.is_clock_off(roster.charter().clock_skew()) {
+        return "other members' clocks tell another time than this node's. Set it right.".to_owned();
+    }
+    let lapsed = hellos.lapsed(roster, own, now);
+    if !lapsed.is_empty() {
+        let named = lapsed.iter().take(NAMED).filter_map(|(member, end)| {
+            Some(format!("{} (until {end})", roster.member(*member)?.organisation.name))
+        });
+        let more = lapsed.len().saturating_sub(NAMED);
+        let named: Vec<String> = named.chain((more > 0).then(|| format!("{more} more"))).collect();
+        return format!(
+            "too few other members tell the time that this node's clock shows, and by that clock alone the certificates of some are \
+             over, who cannot be linked: {}. Give this node a beacon or an admin log of today (`belfry import-log`), or wait for \
+             their renewal; if its clock is wrong, set it right.",
+            named.join(", ")
+        );
+    }
+    let whom = match hellos.vouching(roster, own, now) {
+        0 => {
+            return "another node of this member tells another time. Set the clock that is wrong.".to_owned();
+        }
+        1 => "the other member there is",
+        _ => "two or more of them",
+    };
+    format!("too few other members tell the time that this node's clock shows. Link this node with {whom}.")
 }
 
 /// What is kept longer than it was to be.
@@ -110,6 +139,34 @@ mod tests {
         let late = due.saturating_add(OVERDUE + Duration::from_secs(1));
         assert!(told(&[0], late).is_some_and(|told| told.contains("Link this node")));
         assert_eq!(told(&[0, 0], late), None, "they go in this moment");
+    }
+
+    #[tokio::test]
+    async fn who_is_waited_for_although_over_is_named_with_what_ends_the_waiting() {
+        let mut coalition = Coalition::new();
+        let [alice, carol] = [1, 3].map(|n| coalition.issue(n, &[CIDR]));
+        coalition.lasting = Duration::from_secs(10 * 24 * 3600);
+        coalition.issue(2, &[CIDR]);
+        let charter = coalition.changed_charter(coalition.roster.version(), |charter| {
+            for group in &mut charter.groups {
+                group.retention_s = 3600;
+            }
+        });
+        coalition.roster.apply_charter(charter).unwrap();
+        let site = Site::new(&coalition, &carol).await;
+        site.hold(&coalition.messages(&alice, CIDR, None, 1)).await;
+        let (late, own) = (clock::now().saturating_add(2 * coalition.lasting), carol.identity.member);
+        let told = |hellos: &Hellos| super::told(&coalition.roster, &site.store, hellos, own, late);
+        // However many links it has.
+        let said = told(&Hellos::told(&[0])).unwrap();
+        assert!(said.contains("Member 2 (until ") && said.contains("`belfry import-log`"), "{said}");
+        assert!(!said.contains("Link this node") && !said.contains("Member 1"), "{said}");
+        let dated = |offsets: &[i64]| Hellos { beacon: Some(late), ..Hellos::told(offsets) };
+        let said = told(&dated(&[])).unwrap();
+        assert!(said.contains("Link this node with the other member there is"), "{said}");
+        assert_eq!(told(&dated(&[0])), None, "a beacon of today ended it");
+        let day = 24 * 3_600_000_000;
+        assert!(told(&Hellos::told(&[day, day])).is_some_and(|told| told.contains("Set it right")));
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod newcomers;
 mod on_sight;
 mod outlets;
 mod ports;
+mod stored;
 mod texts;
 
 use std::{

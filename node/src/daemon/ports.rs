@@ -4,24 +4,28 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use belfry_proto::{
-    id::{GroupId, MemberId, MessageId, PublicationId},
+    id::{GroupId, MessageId, PublicationId},
     schema::{Mailbox, StalenessPolicy},
     stix::{object::Object, warning::Warnings},
     time::Timestamp,
     topic::Topic,
-    trust::{beacon, charter::Group, file, roster::Roster},
+    trust::{beacon, file, roster::Roster},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{contacts, ends, kept, newcomers, on_sight, outlets, texts};
+use super::{
+    ends, on_sight, outlets,
+    stored::{COUNTED, Reading, Stored},
+    texts,
+};
 use crate::{
     api::ports::{
         BackupRefused, ContactRefused, DeadLetter, HookStatus, HookTry, Imported, NodeReport, NodeStatus,
         OfGroups, PeerReport, Publish, SourceRefusal, SourceStatus,
     },
     backup::{BackupError, Backups},
-    clock, config, heal,
+    clock, config,
     heard::{Freshness, Hellos, LogWatch},
     hooks::Hooks,
     identity::Identity,
@@ -34,17 +38,12 @@ use crate::{
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
-    query::{lists::Lists, over_disk_quota},
+    query::lists::Lists,
     roster::LiveRoster,
     sources::{Refusal, SourceReport, Sources},
-    store::{self, Store},
+    store::Store,
     sync::{self, GroupProgress, Progress, Report},
 };
-
-/// Drafts and parked envelopes counted; beyond it the number is "at least".
-const COUNTED: usize = 10_000;
-/// Members named in one warning.
-const NAMED: usize = 5;
 
 pub(super) struct Publishing(pub(super) Publisher, pub(super) Holders);
 
@@ -165,14 +164,27 @@ pub(super) struct Status {
 }
 
 impl Status {
-    fn warnings(&self, hellos: &Hellos, drafts: usize) -> Vec<String> {
+    /// What the store tells, for the warnings and beside them.
+    fn reading(&self, hellos: &Hellos) -> Reading {
+        Reading {
+            identity: Arc::clone(&self.identity),
+            store: self.store.clone(),
+            kept_in: self.kept_in.clone(),
+            roster: self.roster.snapshot(),
+            hellos: hellos.clone(),
+            now: clock::now(),
+        }
+    }
+
+    fn warnings(&self, hellos: &Hellos, stored: Stored) -> Vec<String> {
         let now = clock::now();
         let roster = self.roster.snapshot();
         let own = self.identity.serial;
+        let drafts = stored.drafts;
         let mut warnings = ends::over(&roster, own, now);
         warnings.extend(ends::soon(&roster, own, now));
         warnings.extend(texts::asked(&roster, self.identity.member, now));
-        warnings.extend(contacts::unsaid(&roster, &self.store, own, self.identity.member, now));
+        warnings.extend(stored.contact);
         if drafts > 0
             && let Some(hold) = *self.held.borrow()
         {
@@ -221,15 +233,15 @@ impl Status {
         if let Some(refused) = watch.refused_charter {
             warnings.push(format!("A charter that root keys signed is refused here: {refused}."));
         }
-        warnings.extend(newcomers::told(&roster, &self.store, own, now));
-        warnings.extend(kept::told(&roster, &self.store, hellos, self.identity.member, now));
+        warnings.extend(stored.newcomers);
+        warnings.extend(stored.kept);
         for source in self.sources.report() {
             if let Some((since, why)) = source.failing {
                 warnings.push(format!("The source {} brings nothing since {since}: {why}.", source.name));
             }
         }
         warnings.extend(outlets::warnings(&self.hooks, &self.lists));
-        warnings.extend(self.over_disk_quota(&roster));
+        warnings.extend(stored.over_disk_quota);
         if !self.store.has_room() {
             let (free, floor) = self.store.space().figures();
             warnings.push(format!(
@@ -243,50 +255,13 @@ impl Status {
                 "The store is damaged: {damage}. Run `belfry store heal` with this node stopped."
             ));
         }
-        if let Some(why) = heal::unhealed(&self.kept_in) {
-            warnings
-                .push(format!("The store is damaged and could not be healed, and is used as it is: {why}."));
-        }
-        let damaged = store::aside(&self.kept_in);
-        if damaged.exists() {
-            warnings.push(format!(
-                "The store was healed; what it was is kept in {}, with HEALED.txt about it. Delete that folder once you \
-                 have looked at the disk and checked what was healed: it keeps also what is withdrawn or erased since, and \
-                 until it is gone nothing is healed again.",
-                damaged.display()
-            ));
-        }
+        warnings.extend(stored.healed);
         if !self.store.is_writable() {
             warnings.push(
                 "The store stopped after a write error; look at the log, mend the disk, restart.".to_owned(),
             );
         }
         warnings
-    }
-}
-
-impl Status {
-    /// A warning for each group in which members have used up their room.
-    fn over_disk_quota(&self, roster: &Roster) -> Vec<String> {
-        let named = |member: &MemberId| match roster.member(*member) {
-            Some(found) => found.organisation.name.clone(),
-            None => member.to_string(),
-        };
-        let warning = |group: &Group| {
-            let over = over_disk_quota(roster, &self.store, group.id, Some(self.identity.member));
-            let mut names: Vec<String> = over.iter().take(NAMED).map(named).collect();
-            names.extend((over.len() > NAMED).then(|| format!("{} more", over.len() - NAMED)));
-            (!names.is_empty()).then(|| {
-                format!(
-                    "Of these members no more is kept in {}, they have used up their {} MiB of room (over-disk-quota): {}. \
-                     Raise store.member_quota if that is in order.",
-                    group.slug,
-                    self.store.member_quota() >> 20,
-                    names.join(", ")
-                )
-            })
-        };
-        roster.charter().groups().iter().filter_map(warning).collect()
     }
 }
 
@@ -420,29 +395,21 @@ impl NodeStatus for Status {
     }
 
     async fn report(&self) -> NodeReport {
-        let store = self.store.clone();
-        let counted = tokio::task::spawn_blocking(move || {
-            let drafts = store.queued(COUNTED).map_or(0, |q| q.len());
-            let parked = store.parked(None, COUNTED).map_or(0, |p| p.len());
-            let unshared =
-                store.own_keys(None).map_or(0, |keys| keys.iter().filter(|k| k.holders == 0).count());
-            (drafts, parked, unshared)
-        });
-        let (drafts, parked, readable_only_here) = counted.await.unwrap_or_default();
-        let peers = self.network.peers().await.unwrap_or_default();
-        let listening = self.network.listen_addresses().await.unwrap_or_default();
         // A copy: who borrows twice at once waits for ever behind a writer that waits for the first to end.
         let hellos = self.hellos.borrow().clone();
+        let stored = self.reading(&hellos).told().await;
+        let peers = self.network.peers().await.unwrap_or_default();
+        let listening = self.network.listen_addresses().await.unwrap_or_default();
         NodeReport {
             peer_id: config::peer_id(&self.identity.node),
             started: self.started,
             listening: listening.iter().map(|a| a.with_node(&self.identity.node)).collect(),
             connected: peers.iter().filter(|peer| peer.admitted).count(),
-            readable_only_here,
-            drafts,
-            parked,
+            readable_only_here: stored.readable_only_here,
+            drafts: stored.drafts,
+            parked: stored.parked,
             clock_offset_ms: hellos.clock_offset().map(|micros| micros.saturating_neg() / 1000),
-            warnings: self.warnings(&hellos, drafts),
+            warnings: self.warnings(&hellos, stored),
         }
     }
 

@@ -6,7 +6,7 @@ use belfry_proto::{
     crypto::sign::PublicKey,
     id::{GroupId, LogId, MemberId, Sequence, Serial},
     time::Timestamp,
-    trust::roster::{Roster, Standing},
+    trust::roster::{Member, Roster, Standing},
 };
 use tokio::time::Instant;
 
@@ -125,6 +125,25 @@ impl Hellos {
         is_alone || (told == ClockTold::Right && agreeing >= needed)
     }
 
+    /// Other members that have to vouch for our clock, at most as many as it takes.
+    #[must_use]
+    pub fn vouching(&self, roster: &Roster, own: MemberId, wall: Timestamp) -> usize {
+        others(roster, own, self.beacon, wall)
+    }
+
+    /// Of them those that are over by our clock alone, with their ends, where too few others are valid by it. No link can be had
+    /// with them: a renewal, or any newer date that an admin or the registrar signed, ends the waiting.
+    #[must_use]
+    pub fn lapsed(&self, roster: &Roster, own: MemberId, wall: Timestamp) -> Vec<(MemberId, Timestamp)> {
+        let others = || roster.members().filter(move |member| member.id != own);
+        if others().filter(|member| is_valid(roster, member, wall)).take(VOUCHING).count() == VOUCHING {
+            return Vec::new();
+        }
+        let newest = lone::newest_date(roster, self.beacon);
+        let lasting = others().filter(|member| !is_valid(roster, member, wall));
+        lasting.filter_map(|member| Some((member.id, ended(roster, member, newest, wall)?))).collect()
+    }
+
     /// What members with these offsets of their clocks to ours, microseconds, have told; our admin log is theirs.
     #[cfg(test)]
     pub(crate) fn told(offsets: &[i64]) -> Self {
@@ -164,12 +183,29 @@ fn is_beyond(offset: i64, skew: Duration) -> bool {
 /// in question: but for who was removed, or was over on the newest date that an admin or the registrar signed.
 fn others(roster: &Roster, own: MemberId, beacon: Option<Timestamp>, wall: Timestamp) -> usize {
     let newest = lone::newest_date(roster, beacon);
-    let is_one = |serial: &Serial| {
-        roster.standing(*serial, wall) == Standing::Valid
-            || matches!(roster.standing(*serial, newest), Standing::Valid | Standing::NotYet)
+    let is_one = |member: &&Member| {
+        is_valid(roster, member, wall) || member.serials.iter().any(|serial| lasts(roster, *serial, newest))
     };
-    let others = roster.members().filter(|member| member.id != own && member.serials.iter().any(is_one));
-    others.take(VOUCHING).count()
+    roster.members().filter(|member| member.id != own).filter(is_one).take(VOUCHING).count()
+}
+
+fn is_valid(roster: &Roster, member: &Member, at: Timestamp) -> bool {
+    member.serials.iter().any(|serial| roster.standing(*serial, at) == Standing::Valid)
+}
+
+/// Whether a certificate had not ended on the newest date that was signed.
+fn lasts(roster: &Roster, serial: Serial, newest: Timestamp) -> bool {
+    matches!(roster.standing(serial, newest), Standing::Valid | Standing::NotYet)
+}
+
+/// When the last of a member's certificates ended that lasts by what was signed, if that is over by our clock.
+fn ended(roster: &Roster, member: &Member, newest: Timestamp, wall: Timestamp) -> Option<Timestamp> {
+    let lasting = member.serials.iter().copied().filter(|serial| lasts(roster, *serial, newest));
+    let end = |serial: Serial| {
+        let certificate = roster.certificate(serial)?;
+        Some(roster.ends(serial).unwrap_or(Timestamp::MAX).min(certificate.not_after))
+    };
+    lasting.filter_map(end).max().filter(|end| *end <= wall)
 }
 
 #[cfg(test)]
@@ -267,8 +303,11 @@ mod tests {
             !hellos.is_clock_vouched(&coalition.roster, own, later),
             "our clock alone says that it is over"
         );
+        let (until, over) = (clock::now().saturating_add(DAYS), hellos.lapsed(&coalition.roster, own, later));
+        assert!(over.len() == 1 && over[0].0 == MemberId::new([3; 16]) && over[0].1 <= until, "{over:?}");
         hellos.beacon = Some(later);
         assert!(hellos.is_clock_vouched(&coalition.roster, own, later), "the registrar does, too");
+        assert!(hellos.lapsed(&coalition.roster, own, later).is_empty());
         let too_early = clock::now();
         assert!(
             !hellos.is_clock_vouched(&coalition.roster, own, too_early),

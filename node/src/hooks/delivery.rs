@@ -50,12 +50,34 @@ pub(super) struct Delivery {
 }
 
 /// What came of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Done,
     /// It may not leave any more.
     Withheld,
     Dead(u16),
     Stop,
+}
+
+/// What follows of an [`Outcome`], whichever way the event came to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Consequence {
+    /// The hook stops where it is: the event is sent once somebody asks.
+    stops: bool,
+    /// The status it was refused with for good: it becomes a dead letter, and somebody is told.
+    buries: Option<u16>,
+    /// It is over: were it a dead letter, it is one no more.
+    revives: bool,
+}
+
+impl Outcome {
+    const fn consequence(self) -> Consequence {
+        match self {
+            Self::Done | Self::Withheld => Consequence { stops: false, buries: None, revives: true },
+            Self::Dead(status) => Consequence { stops: false, buries: Some(status), revives: false },
+            Self::Stop => Consequence { stops: true, buries: None, revives: false },
+        }
+    }
 }
 
 /// What stops a round.
@@ -171,14 +193,13 @@ impl Delivery {
     async fn round(&mut self) -> Result<bool, Fault> {
         let replays = mem::take(&mut *self.shared.replays.lock().unwrap_or_else(PoisonError::into_inner));
         for number in replays {
-            match self.one(number).await? {
-                Some(leaves) => match self.deliver(leaves).await? {
-                    Outcome::Done | Outcome::Withheld => self.state.revive(number),
-                    Outcome::Dead(status) => self.bury(number, status),
-                    Outcome::Stop => return self.stopped().await,
-                },
+            let outcome = match self.one(number).await? {
+                Some(leaves) => self.deliver(leaves).await?,
                 // Withdrawn, hidden, or held back by now.
-                None => self.state.revive(number),
+                None => Outcome::Withheld,
+            };
+            if !self.settle(number, outcome) {
+                return self.stopped().await;
             }
             self.save().await?;
         }
@@ -186,10 +207,9 @@ impl Delivery {
         for number in self.state.due(vouched) {
             let found = self.query.leaving_late(&self.hook, number, vouched).await?;
             for leaves in found.rows.into_iter().filter(|leaves| leaves.number == number) {
-                match self.deliver(leaves).await? {
-                    Outcome::Done | Outcome::Withheld => {}
-                    Outcome::Dead(status) => self.bury(number, status),
-                    Outcome::Stop => return self.stopped().await,
+                let outcome = self.deliver(leaves).await?;
+                if !self.settle(number, outcome) {
+                    return self.stopped().await;
                 }
             }
             // Its author may have asked for more time while it was tried.
@@ -213,7 +233,7 @@ impl Delivery {
         }
         if let Some(gap) = found.gap.filter(|_| !self.hook.shadow) {
             let event = Event::of_gap(&self.hook.name, gap);
-            if let Outcome::Stop = self.until(&event, None).await? {
+            if self.until(&event, None).await?.consequence().stops {
                 return self.stopped().await;
             }
         }
@@ -221,10 +241,9 @@ impl Delivery {
         self.state.wait_for(found.later);
         for leaves in found.rows {
             let number = leaves.number;
-            match self.deliver(leaves).await? {
-                Outcome::Done | Outcome::Withheld => {}
-                Outcome::Dead(status) => self.bury(number, status),
-                Outcome::Stop => return self.stopped().await,
+            let outcome = self.deliver(leaves).await?;
+            if !self.settle(number, outcome) {
+                return self.stopped().await;
             }
             self.state.position = number;
             self.unsaved += 1;
@@ -241,6 +260,18 @@ impl Delivery {
         self.show();
         self.shared.tell(|report| report.state = "waiting");
         Ok(found.more)
+    }
+
+    /// Draws the consequence of an outcome; whether to go on. What is noted is written with the next [`Self::save`].
+    fn settle(&mut self, number: u64, outcome: Outcome) -> bool {
+        let Consequence { stops, buries, revives } = outcome.consequence();
+        if let Some(status) = buries {
+            self.bury(number, status);
+        }
+        if revives {
+            self.state.revive(number);
+        }
+        !stops
     }
 
     fn bury(&mut self, number: u64, status: u16) {
@@ -330,5 +361,21 @@ impl Delivery {
             report.failing = Some((since, failure.to_string()));
             report.state = "failing";
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_of_an_outcome_is_one_thing_whichever_way_the_event_came() {
+        let over = Consequence { stops: false, buries: None, revives: true };
+        assert_eq!(Outcome::Done.consequence(), over);
+        assert_eq!(Outcome::Withheld.consequence(), over, "what may not leave is no dead letter");
+        let dead = Consequence { stops: false, buries: Some(413), revives: false };
+        assert_eq!(Outcome::Dead(413).consequence(), dead);
+        let stop = Consequence { stops: true, buries: None, revives: false };
+        assert_eq!(Outcome::Stop.consequence(), stop, "nothing is written of what is sent later");
     }
 }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Hiding waits for nothing. What takes a body by its date, a steward's word after its week, waits while our clock is doubted:
-//! set ahead, it would take what a lift was still to bring back. What its author erased goes at once, whatever the clock says.
+//! set ahead, it would take what a lift was still to bring back. The week of what came meanwhile begins when others vouch for the
+//! clock. What its author erased goes at once, whatever the clock says.
 //!
 //! Two loops: rewriting files takes as long as the disk takes, and nothing that is to be hidden waits for it.
 
@@ -79,6 +80,12 @@ impl Ingest {
     pub(super) async fn reweigh_due(&self, clock: &VouchedClock) -> Result<Duration, WriteError> {
         loop {
             let vouched = clock.now();
+            if let Some(at) = vouched
+                && self.store.has_unsure_words()?
+            {
+                self.store.commit(Change::WordsSeen { at }).await?;
+                continue;
+            }
             let now = vouched.unwrap_or(Timestamp::ZERO);
             let work = self.store.to_reweigh(now, CHUNK)?;
             if work.is_empty() {

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! a pull brought it    ─▶ at once: those behind a healed partition have nobody else to hear it from
+//! it fits no gossip    ─▶ at once: the hello is what tells of it
 //! gossip or a file did ─▶ a little later: most have it by then, and a hello either way says so for both
 //! ```
 //!
@@ -61,7 +62,7 @@ impl Abreast {
         self.at = Some(self.at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// Our log grew, and nobody else is told of it.
+    /// Our log grew, and nobody else is told of it: a pull brought that, or it is too large for gossip.
     pub(super) fn pulled(&mut self, now: Instant) {
         self.at = Some(now);
     }

@@ -20,7 +20,7 @@ use prost::Message;
 use tokio::time::Instant;
 
 use super::{Membership, charters::is_held, on_sight};
-use crate::{clock, feed::Notice, store::Change};
+use crate::{clock, feed::Notice, network::PublishError, store::Change};
 
 impl Membership {
     /// Folds what a peer or a file brought, as far as it goes on from our head. True if the roster advanced.
@@ -71,6 +71,7 @@ impl Membership {
         if (roster.charter().version(), roster.version().height) == before {
             return false;
         }
+        self.look_at_clock(clock::now());
         let change = Change::Admin { charters, records, head: roster.version() };
         if let Err(error) = self.store.commit(change).await {
             tracing::error!("the admin log could not be made durable, so it is not used: {error}");
@@ -152,8 +153,9 @@ impl Membership {
 }
 
 impl Membership {
-    /// Gossips what the log has beyond `before`, in order. Who misses one learns of it at the next hello.
-    pub(super) async fn spread(&self, before: &Roster) {
+    /// Gossips what the log has beyond `before`, in order. Who misses one learns of it at the next hello; of a charter that is too
+    /// large for gossip, and so of what stands behind it, everybody does at once.
+    pub(super) async fn spread(&mut self, before: &Roster) {
         let now = self.roster_now();
         let beyond = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let charters = now
@@ -168,6 +170,10 @@ impl Membership {
             let gossip = AdminGossip { item: Some(item) };
             if let Err(error) = self.network.publish(Topic::Admin, gossip.encode_to_vec()).await {
                 tracing::debug!("admin log not gossiped: {error}");
+                if matches!(error, PublishError::TooLarge { .. }) {
+                    self.abreast.pulled(Instant::now());
+                    self.greet_behind();
+                }
                 return;
             }
         }

@@ -154,6 +154,8 @@ impl Membership {
         let Reach { bootstrap, external, listens, relays, limits, gate } = reach;
         let (book, contacts) = (address::Book::of(&store), directory::Directory::of(&store));
         let coalition = roster.snapshot().coalition();
+        // Nobody was asked yet.
+        store.vouch_clock(false);
         Self {
             identity,
             store,

@@ -22,7 +22,8 @@ use super::{
 };
 use crate::network::Network;
 
-/// Bytes of records in one pushed page: with the frame around them below the request's 64 KiB.
+/// Bytes of records and charters in one pushed page, or one charter that is larger: far below what a request may be, so that
+/// a listener takes many guests' side by side.
 pub(super) const PUSH_BYTES: usize = 48 * 1024;
 /// Pages pulled from one peer in one go: 256 records each, so a log of a quarter million.
 const MAX_PAGES: usize = 1024;

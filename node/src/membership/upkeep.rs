@@ -119,6 +119,9 @@ impl Membership {
     /// The machine was suspended, or its clock set: what others told is of another time, and so may be what we signed.
     pub(super) fn time_passed(&mut self) {
         self.era += 1;
+        // Others are asked anew; until then nothing is noted by this clock that nobody doubts.
+        self.was_vouched = false;
+        self.store.vouch_clock(false);
         self.announced.clear();
         self.book.renew();
         tracing::info!("time passed unseen, by one clock at least: greeting everybody again");

@@ -70,8 +70,20 @@ pub const NEGOTIATING: usize = 32;
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Between pings of one connection.
 pub const PING: Duration = Duration::from_secs(15);
-/// Pings missed in a row after which a connection is closed: a dead path is noticed within a minute.
+/// Pings missed in a row after which a connection is closed. libp2p waits twenty seconds for each and tells nobody of the first, so
+/// that takes two minutes and a half: for circuits, and for who answers nothing else. A link that is dead or silent goes earlier.
 pub const PINGS_MISSED: u32 = 3;
+/// How long a TCP peer may leave what it was sent, data or probes, unacknowledged: a path that is dead, at which the kernel
+/// would keep trying for a quarter of an hour, ever more seldom, and so would find a path that is back as much later. The same
+/// that QUIC gives. Too low ⇒ each short loss of the path costs all links over it.
+pub const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
+/// How long a TCP link rests until the kernel probes whether the other one's is there, and then between probes.
+pub const PROBED: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(2));
+/// Between two looks whether anything came over a TCP link: a process may stand still whose kernel acknowledges everything.
+pub const LOOK: Duration = Duration::from_secs(15);
+/// Looks in a row that find nothing after which the link is given up: within a minute. Whoever lives pings, or answers ours,
+/// however slowly it reads and whatever else is on its way.
+pub const LOOKS: u32 = 4;
 /// How long a lobby connection stays after its last answer, once its peer is allowed: QUIC throws away
 /// unread data on close, and the last answer is the one that says "welcome".
 pub const FAREWELL: Duration = Duration::from_secs(1);
@@ -85,6 +97,9 @@ pub const PANICS: u64 = 8;
 const _: () = assert!(CONTROL_IDS * (32 + 4) < CONTROL_FRAME);
 const _: () = assert!(TOPICS * (64 + 8) < CONTROL_FRAME);
 const _: () = assert!(CONTROL_FRAME < FRAME);
+// A living link has three pings' time between two of its looks, and what is probed is so before it is given up.
+const _: () = assert!((LOOKS - 1) as u64 * LOOK.as_secs() >= 3 * PING.as_secs());
+const _: () = assert!(PROBED.0.as_secs() + PROBED.1.as_secs() < UNACKNOWLEDGED.as_secs());
 // Whoever fills a pool leaves the others theirs, and strangers have less than half.
 const _: () = assert!(OPEN_STRANGERS + OPEN_KNOWN + OPEN_HOSTLESS <= PENDING_IN as usize);
 const _: () = assert!(OPEN_STRANGERS <= PENDING_IN as usize / 2);

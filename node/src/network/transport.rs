@@ -24,6 +24,7 @@ use super::{
     error::StartError,
     limits::{HANDSHAKE, STREAMS},
     resting::Resting,
+    silence,
 };
 
 /// Bytes a QUIC peer may have on the way to us on one stream: a whole reply, so that none needs a second
@@ -50,6 +51,7 @@ pub(super) fn build(
         quic::tokio::Transport::new(settings).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
 
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .map(|stream, _| silence::bounded(stream))
         .upgrade(Version::V1Lazy)
         .authenticate(noise()?)
         .multiplex(yamux_settings())

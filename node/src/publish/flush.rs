@@ -540,4 +540,4 @@ fn refusal(store: &Store, publication: PublicationId, error: &str) -> Prepared {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -56,7 +56,10 @@ impl Publisher {
         let mut its: BTreeSet<MessageId> = BTreeSet::new();
         let mut opened = 0;
         for object in objects.iter().filter(|object| object.modified().is_some()) {
-            for message in self.store.messages_saying(group, object.id(), self.identity.member)? {
+            let own = self.identity.member;
+            let known = its.len();
+            let most = MOST_MESSAGES.saturating_add(1).saturating_add(known);
+            for message in self.store.messages_saying(group, object.id(), own, most)? {
                 if its.contains(&message) {
                     continue;
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use belfry_proto::{
     envelope::payload,
-    guard::Weight,
+    guard::{Report, Weight},
     id::PublicationId,
     schema::{self, Audience},
     stix::{marking::Tlp, split},
@@ -237,7 +237,7 @@ impl Publisher {
             state: if is_held { DraftState::Held } else { DraftState::Queued },
             messages: Vec::new(),
             key_id: None,
-            error: None,
+            error: is_held.then(|| held_for(publication, submission.hold, &report, reason.as_deref())),
             withdraws: None,
             tlp: tlp.into(),
             reason,
@@ -257,6 +257,23 @@ impl Publisher {
             Some(_) => Err(SubmitError::IdempotencyMismatch),
         }
     }
+}
+
+/// Which rule holds a draft, and how it is released: for whoever handed it in, and for who follows it.
+fn held_for(publication: PublicationId, is_draft: bool, report: &Report, reason: Option<&str>) -> String {
+    let wanting = report.objections.iter().find(|objection| objection.weight() == Weight::Reason);
+    let wanting = wanting.filter(|_| reason.is_none()).map(|objection| {
+        let rule = objection.finding.guard().as_str();
+        format!("the guard {rule} wants a reason, and none came with it ({objection})")
+    });
+    let option = if wanting.is_some() { " --reason TEXT" } else { "" };
+    let draft = is_draft
+        .then(|| "what its token or source hands in here is a draft, or it was asked to be one".to_owned());
+    let rules: Vec<String> = draft.into_iter().chain(wanting).collect();
+    format!(
+        "waits for a person, as {}: `belfry drafts release {publication}{option}`",
+        rules.join(", and as ")
+    )
 }
 
 /// How far a submission is when its checks are done.
@@ -356,7 +373,10 @@ pub(super) mod tests {
         assert!(rest.iter().all(|one| !some.contains(one)));
         let held_by = |submitter: &str| site.store.held_of(submitter).unwrap().len();
         assert_eq!((held_by("siem"), held_by("other")), (4, 0));
+        let told = |draft| publisher.status(draft).unwrap().unwrap().error;
+        assert!(told(late).is_some_and(|told| told.contains(&format!("`belfry drafts release {late}`"))));
         publisher.release(late, None, None).await.unwrap();
+        assert_eq!(told(late), None, "it waits for nobody");
         assert_eq!((held_by("siem"), site.store.queued(10).unwrap()), (3, vec![late]));
     }
 

@@ -35,35 +35,28 @@ use crate::{
     store::{DraftRow, DraftState, MessageRow},
 };
 
-/// Messages that one request may withdraw: a large publication, and sixteen messages of ours.
-const MAX_MESSAGES: usize = 16 * MAX_TARGETS;
+/// Messages that one draft withdraws: a large publication, and sixteen messages of ours. Whoever names messages names no more;
+/// of what is named by object, the rest follows in further drafts. Too low ⇒ many drafts, too high ⇒ what goes out again of a
+/// draft weighs on memory.
+const MAX_MESSAGES: usize = if cfg!(test) { 8 } else { 16 * MAX_TARGETS };
 
 fn fault(error: impl std::error::Error + Send + Sync + 'static) -> WithdrawError {
     SubmitError::Fault(Box::new(error)).into()
 }
 
 impl Publisher {
-    /// Checks a withdrawal and makes it a durable draft.
+    /// Checks a withdrawal and makes it a durable draft; of an object that this member says in more messages than one
+    /// draft names, as many drafts as it takes, the last of which is the one to follow.
     ///
     /// # Errors
-    /// [`WithdrawError`]; nothing is kept then.
+    /// [`WithdrawError`]; nothing is kept then, unless the store fails between two drafts: those before stand, and the same
+    /// request goes on with the rest.
     pub async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError> {
         let this = self.clone();
-        let taken = tokio::task::spawn_blocking(move || {
-            let (draft, withdrawn) = this.check_withdrawal(request)?;
-            if let Some(draft) = draft {
-                this.keep(*draft)?;
-            }
-            Ok(withdrawn)
-        });
-        taken.await.map_err(fault)?
+        tokio::task::spawn_blocking(move || this.take_back(&request)).await.map_err(fault)?
     }
 
-    /// The draft, unless the same request made one before.
-    fn check_withdrawal(
-        &self,
-        request: WithdrawalRequest,
-    ) -> Result<(Option<Box<DraftRow>>, Withdrawn), WithdrawError> {
+    fn take_back(&self, request: &WithdrawalRequest) -> Result<Withdrawn, WithdrawError> {
         let (roster, now) = (self.roster.snapshot(), clock::now());
         let group = request.group;
         if roster.charter().group(group).is_none() {
@@ -72,32 +65,74 @@ impl Publisher {
         if !roster.may_withdraw(self.identity.serial, group, now) {
             return Err(SubmitError::NotAPublisher(group).into());
         }
-        let (digest, scoped) = (request.digest(), request.scoped_key());
-        if let Some(key) = &scoped
-            && let Some(seen) = self.store.by_idempotency(key)?
-        {
-            if seen.digest != digest {
-                return Err(SubmitError::IdempotencyMismatch.into());
-            }
-            let targets = seen.withdraws.map(|withdraws| withdraws.targets).unwrap_or_default();
-            let publication = seen.publication;
-            let republished = seen.objects.len();
-            return Ok((
-                None,
-                Withdrawn { publication, targets, republished, remains: Vec::new(), duplicate: true },
-            ));
+        if let Some(before) = self.taken_back_before(request)? {
+            return Ok(before);
         }
-        let (targets, rest) = self.targets(&request)?;
+        let targets = self.targets(request)?;
         if targets.is_empty() {
             return Err(WithdrawError::Nothing);
         }
-        if targets.len() > MAX_MESSAGES {
+        if targets.len() > MAX_MESSAGES && !request.named.is_by_object() {
             return Err(WithdrawError::TooMany(targets.len()));
         }
-        let word = self.word(&request, &roster, now);
+        let word = self.word(request, &roster, now);
         for target in &targets {
             self.may_end(&roster, &word, *target)?;
         }
+        let steps: Vec<&[MessageId]> = targets.chunks(MAX_MESSAGES).collect();
+        if steps.len() > 1 {
+            // What one step stumbles over is told before the first is kept.
+            for step in &steps {
+                self.rests(request, step)?;
+            }
+        }
+        let remains = match request.mode {
+            WithdrawalMode::Lift => Vec::new(),
+            _ => self.remains(&roster, request, &targets),
+        };
+        let mut withdrawn = Withdrawn {
+            publication: PublicationId::new([0; 16]),
+            targets: targets.clone(),
+            republished: 0,
+            remains,
+            duplicate: false,
+        };
+        for (left, step) in (0..steps.len()).rev().zip(steps) {
+            let draft = self.draft_of(request, step, word.ground, now)?;
+            // The key stands for all of it: it is seen again once the last step is durable.
+            let draft = DraftRow { idempotency_key: request.scoped_key().filter(|_| left == 0), ..draft };
+            withdrawn.publication = draft.publication;
+            withdrawn.republished += draft.objects.len();
+            self.keep(draft)?;
+        }
+        Ok(withdrawn)
+    }
+
+    /// What the same request was answered, if it was made before.
+    fn taken_back_before(&self, request: &WithdrawalRequest) -> Result<Option<Withdrawn>, WithdrawError> {
+        let Some(key) = request.scoped_key() else { return Ok(None) };
+        let Some(seen) = self.store.by_idempotency(&key)? else { return Ok(None) };
+        if seen.digest != request.digest() {
+            return Err(SubmitError::IdempotencyMismatch.into());
+        }
+        Ok(Some(Withdrawn {
+            publication: seen.publication,
+            targets: seen.withdraws.map(|withdraws| withdraws.targets).unwrap_or_default(),
+            republished: seen.objects.len(),
+            remains: Vec::new(),
+            duplicate: true,
+        }))
+    }
+
+    /// The draft that ends these messages, without a key.
+    fn draft_of(
+        &self,
+        request: &WithdrawalRequest,
+        targets: &[MessageId],
+        ground: WithdrawalGround,
+        now: Timestamp,
+    ) -> Result<DraftRow, WithdrawError> {
+        let rest = self.rests(request, targets)?;
         let publication = PublicationId::new(rand::random());
         let audience = rest.first().map_or(Audience::Group, |rest| rest.audience);
         let objects: Vec<(String, String)> = rest
@@ -107,38 +142,26 @@ impl Publisher {
             .collect();
         let parts = parts(publication, rest)?;
         let messages = parts.len() + targets.len().div_ceil(MAX_TARGETS);
-        let remains = match request.mode {
-            WithdrawalMode::Lift => Vec::new(),
-            _ => self.remains(&roster, &request, &targets),
-        };
-        let withdrawn = Withdrawn {
+        Ok(DraftRow {
             publication,
-            targets: targets.clone(),
-            republished: objects.len(),
-            remains,
-            duplicate: false,
-        };
-        let draft = DraftRow {
-            publication,
-            group,
+            group: request.group,
             audience,
             recipients: Vec::new(),
             part_count: u32::try_from(messages).unwrap_or(u32::MAX),
             parts,
             objects,
             submitter: request.submitter.clone(),
-            idempotency_key: scoped,
-            digest,
+            idempotency_key: None,
+            digest: request.digest(),
             created: now,
             state: if request.hold { DraftState::Held } else { DraftState::Queued },
             messages: Vec::new(),
             key_id: None,
             error: None,
-            withdraws: Some(Withdrawal { targets, mode: request.mode, ground: word.ground }),
+            withdraws: Some(Withdrawal { targets: targets.to_vec(), mode: request.mode, ground }),
             tlp: Tlp::Unspecified,
             reason: None,
-        };
-        Ok((Some(Box::new(draft)), withdrawn))
+        })
     }
 
     /// What readers will take our withdrawal for, if it is flushed now.
@@ -186,12 +209,13 @@ impl Publisher {
         }
     }
 
-    /// Messages to end, and what of them goes out again.
-    fn targets(&self, request: &WithdrawalRequest) -> Result<(Vec<MessageId>, Vec<Rest>), WithdrawError> {
+    /// Messages to end, in the order of their ids where they are found by an object.
+    fn targets(&self, request: &WithdrawalRequest) -> Result<Vec<MessageId>, WithdrawError> {
+        let own = self.identity.member;
         match &request.named {
             Named::Messages(messages) => {
                 let distinct: BTreeSet<MessageId> = messages.iter().copied().collect();
-                Ok((distinct.into_iter().collect(), Vec::new()))
+                Ok(distinct.into_iter().collect())
             }
             Named::Publication(publication) => {
                 let draft = self.store.draft(*publication)?;
@@ -200,40 +224,38 @@ impl Publisher {
                 if draft.state != DraftState::Flushed {
                     return Err(WithdrawError::NotSent(*publication));
                 }
-                Ok((draft.messages, Vec::new()))
+                Ok(draft.messages)
             }
             Named::Objects(objects) => {
                 let mut messages = BTreeSet::new();
                 for object in objects {
-                    let says = self.store.messages_saying(request.group, object, self.identity.member)?;
+                    let says = self.store.messages_saying(request.group, object, own, usize::MAX)?;
                     if says.is_empty() {
                         return Err(WithdrawError::UnknownObject(object.clone()));
                     }
                     messages.extend(says);
                 }
-                self.saying(messages, |said| objects.iter().any(|named| named == said.id()))
+                Ok(messages.into_iter().collect())
             }
             Named::Versions { object, versions } => {
-                let own = self.identity.member;
                 let says = self.store.messages_saying_versions(request.group, object, versions, own)?;
                 if says.is_empty() {
                     return Err(WithdrawError::UnknownObject(object.clone()));
                 }
-                let goes = |said: &Object| said.id() == object && versions.contains(said.version());
-                self.saying(says.into_iter().collect(), goes)
+                Ok(says)
             }
         }
     }
 
-    /// These messages, and what they say besides the objects that go.
-    fn saying(
-        &self,
-        messages: BTreeSet<MessageId>,
-        goes: impl Fn(&Object) -> bool,
-    ) -> Result<(Vec<MessageId>, Vec<Rest>), WithdrawError> {
+    /// What these messages say besides the objects that go; nothing goes out again of what is named whole.
+    fn rests(&self, request: &WithdrawalRequest, messages: &[MessageId]) -> Result<Vec<Rest>, WithdrawError> {
         let mut rests: Vec<Rest> = Vec::new();
-        for message in &messages {
-            let Some(rest) = self.rest(*message, &goes)? else { continue };
+        if !request.named.is_by_object() {
+            return Ok(rests);
+        }
+        for message in messages {
+            let goes = |said: &Object| request.named.means(said);
+            let Some(rest) = self.rest(*message, goes)? else { continue };
             if rests.first().is_some_and(|first| first.audience != rest.audience) {
                 return Err(WithdrawError::Shares {
                     message: *message,
@@ -243,6 +265,88 @@ impl Publisher {
             }
             rests.push(rest);
         }
-        Ok((messages.into_iter().collect(), rests))
+        Ok(rests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        publish::{
+            flush::tests::{flush_all, flusher},
+            submission::Submission,
+            submit::tests::publisher,
+        },
+        store::Change,
+        testing::{CIDR, Coalition, Site},
+    };
+
+    const OBJECT: &str = "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f";
+
+    fn version(n: usize) -> Submission {
+        let indicator = |id: &str| {
+            serde_json::json!({
+                "type": "indicator", "spec_version": "2.1", "id": id, "created": "2026-01-01T00:00:00.000Z",
+                "modified": format!("2026-01-01T00:00:00.{n:03}Z"), "pattern": "[ipv4-addr:value = '198.51.100.7']",
+                "pattern_type": "stix", "valid_from": "2026-01-01T00:00:00Z",
+            })
+        };
+        let other = format!("indicator--00000000-0000-4000-8000-{n:012}");
+        let bundle = serde_json::json!({
+            "type": "bundle", "id": "bundle--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3e",
+            "objects": [indicator(OBJECT), indicator(&other)],
+        });
+        Submission { bundle: bundle.to_string().into_bytes(), ..Submission::of(CIDR, "siem") }
+    }
+
+    #[tokio::test]
+    async fn what_a_member_says_in_more_messages_than_one_draft_names_it_takes_back_whole() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let site = Site::new(&coalition, &alice).await;
+        let publisher = publisher(&alice, &site);
+        let mut flusher = flusher(&site);
+        let count = 2 * MAX_MESSAGES + 1;
+        for n in 0..count {
+            publisher.submit(version(n)).await.unwrap();
+        }
+        flush_all(&mut flusher).await;
+        let request = |key: &str| WithdrawalRequest {
+            group: CIDR,
+            named: Named::Objects(vec![OBJECT.to_owned()]),
+            mode: WithdrawalMode::Retract,
+            ground: None,
+            idempotency_key: Some(key.to_owned()),
+            submitter: "siem".to_owned(),
+            hold: false,
+        };
+        let taken = publisher.withdraw(request("all")).await.unwrap();
+        assert_eq!((taken.targets.len(), taken.republished, taken.duplicate), (count, count, false));
+        let drafts: Vec<DraftRow> = site
+            .store
+            .queued(count)
+            .unwrap()
+            .into_iter()
+            .map(|queued| site.store.draft(queued).unwrap().unwrap())
+            .collect();
+        let named: Vec<usize> =
+            drafts.iter().map(|draft| draft.withdraws.as_ref().unwrap().targets.len()).collect();
+        assert_eq!(named, [MAX_MESSAGES, MAX_MESSAGES, 1], "in steps");
+        assert_eq!(
+            drafts.last().map(|draft| draft.publication),
+            Some(taken.publication),
+            "followed by the last"
+        );
+        let again = publisher.withdraw(request("all")).await.unwrap();
+        assert!(again.duplicate && again.publication == taken.publication);
+        flush_all(&mut flusher).await;
+        let now = clock::now();
+        let work = site.store.to_reweigh(now, 2 * count).unwrap();
+        site.store.commit(Change::Reweigh { work, now }).await.unwrap();
+        let gone = publisher.withdraw(request("again")).await;
+        assert!(matches!(gone, Err(WithdrawError::UnknownObject(_))), "nothing of it is left: {gone:?}");
+        let many = WithdrawalRequest { named: Named::Messages(taken.targets), ..request("by id") };
+        assert!(matches!(publisher.withdraw(many).await, Err(WithdrawError::TooMany(_))));
     }
 }

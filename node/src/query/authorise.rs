@@ -9,6 +9,8 @@
 
 mod shown;
 
+use std::sync::Arc;
+
 use belfry_proto::{
     id::{GroupId, MemberId},
     schema::{AcceptancePolicy, Pap},
@@ -99,8 +101,8 @@ const fn outside(scope: &Scope) -> Policy {
 }
 
 /// The object gate.
-pub(super) fn admit(principal: &Principal, view: ObjectView) -> Option<Shown> {
-    let scope = principal.scope();
+pub(super) fn admit(principal: &Principal, view: impl Into<Arc<ObjectView>>) -> Option<Shown> {
+    let (scope, view): (&Scope, Arc<ObjectView>) = (principal.scope(), view.into());
     match scope.audience {
         Audience::Inside => {
             let object = Marked { group: view.group, asked: marks(&view) };
@@ -110,18 +112,22 @@ pub(super) fn admit(principal: &Principal, view: ObjectView) -> Option<Shown> {
     }
 }
 
-fn admit_outside(scope: &Scope, mut view: ObjectView, now: Timestamp) -> Option<Shown> {
+fn admit_outside(scope: &Scope, view: Arc<ObjectView>, now: Timestamp) -> Option<Shown> {
     if !permits(scope, Marked { group: view.group, asked: marks(&view) }, now) {
         return None;
     }
     let policy = outside(scope);
     leaves(&policy, &view, now).ok()?;
-    view.reporters = told(&policy, &view, now);
-    // A word between members.
-    view.conditions.reason.clear();
+    let reporters = told(&policy, &view, now);
     let mut shown = Shown { view, is_outside: true };
+    shown.tell_only(reporters);
+    // A word between members.
+    if !shown.view.conditions.reason.is_empty() {
+        Arc::make_mut(&mut shown.view).conditions.reason.clear();
+    }
     if shown.hides_creator() {
-        shown.view.raw = egress::unattributed(&shown.view.raw);
+        let raw = egress::veiled(shown.raw(), shown.tlp(), shown.marks().pap);
+        Arc::make_mut(&mut shown.view).raw = raw;
     }
     Some(shown)
 }
@@ -149,15 +155,22 @@ fn asked<'a>(view: &ObjectView, conditions: &'a Conditions) -> Marks<'a> {
 /// second time, has to be minded both times. And by an embargo of others, where it is not its author's object.
 fn leaves(policy: &Policy, view: &ObjectView, now: Timestamp) -> Result<(), Held> {
     egress::may_leave(policy, &marks(view), now)?;
-    let is_kept = view.kept_until.is_some_and(|until| now < until);
-    if is_kept && policy.audience == Audience::Outside {
+    let is_outside = policy.audience == Audience::Outside;
+    if is_outside && view.kept_until.is_some_and(|until| now < until) {
         return Err(Held::Embargo);
     }
-    // What nobody looked at may ask for anything.
-    if view.said_beyond && policy.audience == Audience::Outside {
+    // What nobody looked at may ask for anything; and whose name or marking this is, it tells itself.
+    let tells_who = || hides_creator(view) && egress::tells_who(&view.kind, &view.id, &view.raw);
+    if is_outside && (view.said_beyond || tells_who()) {
         return Err(Held::Terms);
     }
     lets(policy, view, view.member, now)
+}
+
+/// Whether one of those who say an object's very bytes asks not to be named, whichever of them came first here, or may ask it.
+fn hides_creator(view: &ObjectView) -> bool {
+    let hides = |(_, conditions): &(MemberId, Conditions)| egress::hides_author(&conditions.terms);
+    view.said_beyond || egress::hides_author(&view.conditions.terms) || view.asked_again.iter().any(hides)
 }
 
 /// Those besides the author who say an object, and let that be told by a way out: it goes by what they ask.

@@ -40,17 +40,42 @@ fn holder(rows: &[Shown]) -> Option<MemberId> {
 
 /// The rows, named by when they were added, that a version filter means; none is the last.
 pub(super) fn selected(versions: &[Shown], wanted: &BTreeSet<VersionMatch>) -> BTreeSet<Timestamp> {
+    let times: Vec<Version> = versions.iter().map(Version::of).collect();
+    chosen(&times, wanted)
+}
+
+/// A version without what it says: its time, and when it was added.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version {
+    time: Timestamp,
+    added: Timestamp,
+}
+
+impl Version {
+    pub(super) fn of(row: &Shown) -> Self {
+        Self { time: row.version_time(), added: row.date_added() }
+    }
+
+    pub(super) const fn added(self) -> Timestamp {
+        self.added
+    }
+}
+
+/// [`selected`] of versions in their order.
+pub(super) fn chosen(versions: &[Version], wanted: &BTreeSet<VersionMatch>) -> BTreeSet<Timestamp> {
     let mut chosen = BTreeSet::new();
     let last = [VersionMatch::Last];
     let wanted: Vec<&VersionMatch> =
         if wanted.is_empty() { last.iter().collect() } else { wanted.iter().collect() };
     for wish in wanted {
         match wish {
-            VersionMatch::First => chosen.extend(versions.first().map(Shown::date_added)),
-            VersionMatch::Last => chosen.extend(versions.last().map(Shown::date_added)),
-            VersionMatch::All => chosen.extend(versions.iter().map(Shown::date_added)),
-            VersionMatch::At(time) => chosen
-                .extend(versions.iter().filter(|row| row.version_time() == *time).map(Shown::date_added)),
+            VersionMatch::First => chosen.extend(versions.first().map(|version| version.added)),
+            VersionMatch::Last => chosen.extend(versions.last().map(|version| version.added)),
+            VersionMatch::All => chosen.extend(versions.iter().map(|version| version.added)),
+            VersionMatch::At(time) => {
+                let at = versions.iter().filter(|version| version.time == *time);
+                chosen.extend(at.map(|version| version.added));
+            }
         }
     }
     chosen

@@ -92,8 +92,7 @@ impl Query {
     /// A group's slug; its number if the charter does not know it (any more).
     #[must_use]
     pub fn slug(&self, group: GroupId) -> String {
-        let roster = self.roster();
-        roster.charter().group(group).map_or_else(|| group.to_string(), |group| group.slug.clone())
+        slug(&self.roster(), group)
     }
 
     fn view(&self, roster: &Roster, principal: &Principal, group: &Group) -> GroupView {
@@ -113,6 +112,11 @@ impl Query {
             can_write: principal.scope().publish.covers(group.id) && self.is_publisher(roster, group.id),
         }
     }
+}
+
+/// A group's slug; its number if the charter does not know it (any more).
+pub(super) fn slug(roster: &Roster, group: GroupId) -> String {
+    roster.charter().group(group).map_or_else(|| group.to_string(), |group| group.slug.clone())
 }
 
 fn tlp(wire: WireTlp) -> Option<Tlp> {

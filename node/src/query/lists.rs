@@ -138,6 +138,17 @@ impl Lists {
         self.inner.loaded.load_full()
     }
 
+    /// The lists, if they can be had without waiting: no look at the folder is due, or under way.
+    pub(super) fn at_hand(&self) -> Option<Arc<Loaded>> {
+        if self.inner.config.folder.is_some() {
+            let looked = self.inner.looked.try_lock().ok()?;
+            if looked.at.elapsed() >= LOOK_EVERY {
+                return None;
+            }
+        }
+        Some(self.inner.loaded.load_full())
+    }
+
     fn look(&self, folder: &Path, failed: &mut Option<Vec<File>>) {
         let known = self.inner.loaded.load();
         let (found, renewed) = match files(folder) {
@@ -232,6 +243,8 @@ mod tests {
         assert!(blocks("shop.be") && !blocks("mall.be"));
         std::fs::write(&path, list(r#""shop.be","mall.be""#)).unwrap();
         again();
+        assert!(lists.at_hand().is_none(), "whoever must not wait does not look");
+        assert!(Lists::default().at_hand().is_some(), "there is nothing to look at");
         assert!(blocks("mall.be"));
         std::fs::write(&path, "{").unwrap();
         again();

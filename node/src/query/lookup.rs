@@ -5,49 +5,43 @@
 //!                                    └─ ranges that hold an address; on demand what lies below or within
 //! ```
 //!
-//! A value nobody named is known to be none without a look at the disk, and opens nothing. Sightings and opinions are added of
-//! every object found; score and state come from [`belfry_proto::stix::score`], as in exports.
+//! Values of one question go this way together, step by step ([`finding`]). A value nobody named is known to be none without
+//! a look at the disk, and opens nothing. Sightings and opinions are added of every object found; score and state come from
+//! [`belfry_proto::stix::score`], as in exports.
+
+mod finding;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::{
-    id::{GroupId, MemberId},
+    id::MemberId,
     stix::{
-        indicator::Indicator,
+        indicator::Brief,
         neutral,
-        object::{Object, is_observable},
-        observable::{
-            self, Kind, Observable,
-            around::{self, Around},
-        },
+        observable::{Kind, Observable},
         score::{Decay, State},
     },
     time::Timestamp,
+    trust::roster::Roster,
 };
 use serde::Serialize;
 
+use self::finding::{Asking, Hit};
 use super::{
-    Inner, Principal, Query, QueryError, Readable, Shown,
-    authorise::admit,
-    lists::Loaded,
+    Principal, Query, QueryError, Readable,
+    groups::slug,
+    members::organisation,
     said::{Said, evidence},
 };
-use crate::{
-    clock,
-    stated::Stated,
-    store::{Looks, Most},
-};
+use crate::{clock, stated::Stated};
 
 /// Values of one question.
 pub const MAX_VALUES: usize = 10_000;
-/// Rows looked at for one value, of each member the newest; what many name needs no longer list.
-const ROWS: Most = Most { by_member: 64, all: 512 };
-/// Rows looked at for a whole domain or range.
-const ROWS_AROUND: Most = Most { by_member: 500, all: 2_000 };
 /// Objects listed of one value.
 const MAX_LISTED: usize = 50;
-/// Values looked up before what was found of them is handed on.
-pub const STRETCH: usize = 100;
+/// Values looked up before what was found of them is handed on. Too low ⇒ they share fewer steps, too high ⇒ who asks waits
+/// for the first, and one question keeps a thread for long.
+pub const STRETCH: usize = 500;
 
 /// A value asked for.
 #[derive(Clone, Debug)]
@@ -213,158 +207,23 @@ impl Query {
         within: &Within,
         values: Vec<Wanted>,
     ) -> Result<Vec<Found>, QueryError> {
+        let (now, roster) = (clock::now(), self.roster());
+        // Nobody waits for a thread to be told that there is nothing.
+        if let Some(lists) = self.inner.lists.at_hand() {
+            let asking = Asking { roster: &roster, principal, within, lists: &lists, now };
+            if let Some(found) = self.inner.known_without_a_look(&asking, &values) {
+                return Ok(found);
+            }
+        }
         let (principal, within) = (principal.clone(), within.clone());
-        let (this, now) = (self.clone(), clock::now());
         self.read(move |inner| {
-            let (mut looks, lists) = (inner.store.looks(), inner.lists.current());
-            let asking = Asking { query: &this, principal: &principal, within: &within, lists: &lists, now };
-            values.into_iter().map(|wanted| inner.look_up(&asking, &mut looks, wanted)).collect()
+            let lists = inner.lists.current();
+            let asking =
+                Asking { roster: &roster, principal: &principal, within: &within, lists: &lists, now };
+            inner.look_up(&asking, values)
         })
         .await
     }
-}
-
-/// What all values of a question have in common.
-struct Asking<'a> {
-    query: &'a Query,
-    principal: &'a Principal,
-    within: &'a Within,
-    lists: &'a Loaded,
-    now: Timestamp,
-}
-
-/// A row that names the value, on its way into an answer.
-pub(super) struct Hit {
-    pub(super) row: Shown,
-    pub(super) matched: Vec<Observable>,
-    said: Said,
-}
-
-impl Inner {
-    fn look_up(
-        &self,
-        asking: &Asking<'_>,
-        looks: &mut Looks<'_>,
-        wanted: Wanted,
-    ) -> Result<Found, QueryError> {
-        let Asking { query, principal, within, lists, now } = *asking;
-        let observable = wanted.observable();
-        let mut found = Found::nothing(wanted.text);
-        let Some(observable) = observable else {
-            found.error = Some(match wanted.kind {
-                Some(kind) => format!("this is no {kind}"),
-                None => "this is no address, domain, URL, mailbox, hash or the like; a type helps".to_owned(),
-            });
-            return Ok(found);
-        };
-        found.kind = Some(observable.kind().as_str());
-        found.normalised = Some(observable.value().to_owned());
-        let around = match within.around.then(|| Around::of(&observable)) {
-            Some(Ok(around)) => Some(around),
-            Some(Err(error)) => {
-                found.error = Some(error.to_string());
-                None
-            }
-            None => None,
-        };
-        found.allowed = lists.allow.covers(&observable);
-        let warning = |hit: belfry_proto::stix::warning::Hit<'_>| Warning {
-            list: hit.list.to_owned(),
-            level: hit.level.as_str(),
-        };
-        found.warnings = lists.warnings.hits(&observable).into_iter().map(warning).collect();
-        let mut hits = Vec::new();
-        for group in &within.groups {
-            found.more |=
-                self.hits(looks, principal, group.group(), &observable, around.as_ref(), &mut hits)?;
-        }
-        hits.retain(|hit| hit.row.is_meant(&within.stated));
-        found.fill(query, &observable, hits, now);
-        Ok(found)
-    }
-
-    /// The objects in force that name a value or lie around it; whether there were more rows than are looked at.
-    pub(super) fn hits(
-        &self,
-        looks: &mut Looks<'_>,
-        principal: &Principal,
-        group: GroupId,
-        observable: &Observable,
-        around: Option<&Around>,
-        hits: &mut Vec<Hit>,
-    ) -> Result<bool, QueryError> {
-        let mut dates = BTreeMap::new();
-        let mut is_cut = false;
-        let mut enter = |(what, of): (&str, &str), most: Most, is_exact: bool| -> Result<(), QueryError> {
-            let found = looks.entered(group, what, of, most)?;
-            is_cut |= found.more;
-            for date in found.dates {
-                *dates.entry(date).or_default() |= is_exact;
-            }
-            Ok(())
-        };
-        enter((observable.kind().as_str(), observable.value()), ROWS, true)?;
-        for (what, of) in around::ranges_around(observable) {
-            enter((what, &of), ROWS, false)?;
-        }
-        if let Some(around) = around {
-            let (what, of) = around.row();
-            enter((what, &of), ROWS_AROUND, false)?;
-        }
-        // Each object is looked at once, however many versions of it name the value.
-        let (mut seen, mut in_force) = (BTreeSet::new(), BTreeMap::new());
-        for (date, is_exact) in dates.into_iter().rev() {
-            let Some(row) = looks.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
-                continue;
-            };
-            // An observable has no versions, and a file's id is made of some of its values: what one says of it stands
-            // beside what others do.
-            let is_fact = is_observable(row.kind()) && !row.is_revoked();
-            let key = (row.id().to_owned(), is_fact.then(|| row.member()));
-            if seen.contains(&key) {
-                continue;
-            }
-            let row = if is_fact {
-                Some(row)
-            } else {
-                match in_force.remove(&key.0) {
-                    Some(known) => known,
-                    None => self.in_force(looks, principal, row)?,
-                }
-            };
-            let Some(row) = row else {
-                in_force.insert(key.0, None);
-                continue;
-            };
-            let is_newest = row.date_added() == date;
-            let matched = if is_exact && is_newest { Vec::new() } else { matching(&row, observable, around) };
-            // An older version may have named what the one in force does not.
-            let names_it = is_exact && is_newest || !matched.is_empty() || row.is_revoked() && is_exact;
-            if names_it {
-                seen.insert(key);
-                // What it is found by is told only where that is not the value itself.
-                let matched = if matched.contains(observable) { Vec::new() } else { matched };
-                let said = self.said_of(looks, principal, group, row.id(), |_| true)?;
-                hits.push(Hit { row, matched, said });
-            } else if !is_fact {
-                // Another row of it may name the value.
-                in_force.insert(key.0, Some(row));
-            }
-        }
-        Ok(is_cut)
-    }
-}
-
-/// What of an object is the value, a range that holds it, or lies around it.
-fn matching(row: &Shown, observable: &Observable, around: Option<&Around>) -> Vec<Observable> {
-    let Ok(object) = Object::parse(row.raw()) else { return Vec::new() };
-    let mut found = observable::extract(&object);
-    found.retain(|named| {
-        named == observable
-            || around::is_range_around(named, observable)
-            || around.is_some_and(|around| around.holds(named))
-    });
-    found
 }
 
 impl Found {
@@ -391,7 +250,7 @@ impl Found {
         }
     }
 
-    fn fill(&mut self, query: &Query, observable: &Observable, hits: Vec<Hit>, now: Timestamp) {
+    fn fill(&mut self, roster: &Roster, observable: &Observable, hits: Vec<Hit>, now: Timestamp) {
         let mut said = Said::default();
         let (mut reporters, mut nameable) = (BTreeSet::new(), BTreeSet::new());
         let mut backing = BTreeSet::new();
@@ -425,18 +284,18 @@ impl Found {
         }
         self.expired_by = said.expired.len();
         self.contested = said.doubt() >= belfry_proto::stix::score::CONTESTED;
-        let named = |member| Reporter { member, organisation: query.organisation(member) };
+        let named = |member| Reporter { member, organisation: organisation(roster, member) };
         self.reported_by = nameable.into_iter().map(named).collect();
         let mut states = BTreeSet::new();
         let mut objects: Vec<Naming> = Vec::new();
         for hit in hits {
-            let mut naming = Naming::of(query, &hit);
+            let mut naming = Naming::of(roster, &hit);
             if hit.row.kind() == "indicator"
-                && let Some(indicator) = Indicator::read(hit.row.raw())
+                && let Some(indicator) = Brief::read(hit.row.raw())
             {
                 let decay = Decay::of(observable.kind());
                 said.ended = hit.said.ended;
-                let judged = evidence(decay, &indicator, &hit.row, backing.len(), &said).judge(now);
+                let judged = evidence(decay, indicator.claimed(), &hit.row, backing.len(), &said).judge(now);
                 naming.name = neutral::brief(&indicator.name, 200);
                 naming.state = Some(judged.state.as_str());
                 naming.score = Some(judged.score);
@@ -460,11 +319,11 @@ impl Found {
 }
 
 impl Naming {
-    fn of(query: &Query, hit: &Hit) -> Self {
+    fn of(roster: &Roster, hit: &Hit) -> Self {
         let row = &hit.row;
         let member = Some(row.member()).filter(|member| row.nameable().any(|named| named == *member));
         Self {
-            group: query.slug(row.group()),
+            group: slug(roster, row.group()),
             id: row.id().to_owned(),
             kind: row.kind().to_owned(),
             version: row.version(),
@@ -473,7 +332,7 @@ impl Naming {
             tlp: row.tlp().as_str(),
             pap: row.pap(),
             member,
-            organisation: member.and_then(|member| query.organisation(member)),
+            organisation: member.and_then(|member| organisation(roster, member)),
             reason: row.reason().map(str::to_owned),
             on_behalf: row.is_on_behalf(),
             date_added: row.date_added(),

@@ -109,7 +109,7 @@ impl Query {
     /// A member's organisation name.
     #[must_use]
     pub fn organisation(&self, member: MemberId) -> Option<String> {
-        self.roster().member(member).map(|member| member.organisation.name.clone())
+        organisation(&self.roster(), member)
     }
 
     /// The member meant by an id or by an organisation's name, in any case. Past members are meant as much as
@@ -130,6 +130,11 @@ impl Query {
         let (roster, now) = (self.roster(), clock::now());
         named(&roster, text, |member| has_valid(&roster, member, now))
     }
+}
+
+/// A member's organisation name.
+pub(super) fn organisation(roster: &Roster, member: MemberId) -> Option<String> {
+    roster.member(member).map(|member| member.organisation.name.clone())
 }
 
 /// Whether two names of organisations read as one: case and spacing aside.

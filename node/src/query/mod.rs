@@ -71,7 +71,7 @@ pub use self::{
     members::{MemberView, NameError},
     messages::{MessageView, WithdrawalView},
     newcomers::{HoldError, NewIn, Newcomer, newcomers},
-    objects::{Page, PageRequest},
+    objects::{OwnVersions, Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     proposals::{ProposalView, Standing},
     reach::Proposed,

@@ -11,7 +11,7 @@ use belfry_proto::{id::GroupId, stix::indicator::Indicator, time::Timestamp};
 use super::{
     Filter, Inner, Principal, Query, QueryError, Readable, Shown, VersionMatch,
     authorise::admit,
-    claims,
+    claims::{self, Version},
     cursor::{self, Listing},
 };
 use crate::{
@@ -129,21 +129,45 @@ impl Query {
     }
 }
 
+/// What this node's member says itself of an object, of what the principal may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnVersions {
+    /// Whether it says anything.
+    pub says: bool,
+    /// The versions that were asked for, as they are stated.
+    pub meant: BTreeSet<String>,
+}
+
 impl Query {
-    /// Of these claims, all of one object, the versions that this node's member says itself and that a filter means, as they
-    /// are stated.
-    #[must_use]
-    pub fn own_versions(&self, claims: &[Shown], wanted: &BTreeSet<VersionMatch>) -> BTreeSet<String> {
-        let own = self.own_member();
-        let says = |row: &&Shown| {
-            let mut members = row.reporters().iter().copied().chain([row.member()]);
-            !row.is_tombstone() && members.any(|member| Some(member) == own)
-        };
-        let mut versions: Vec<Shown> = claims.iter().filter(says).cloned().collect();
-        versions.sort_by_key(|row| (row.version_time(), row.date_added()));
-        let chosen = claims::selected(&versions, wanted);
-        let meant = versions.iter().filter(|row| chosen.contains(&row.date_added()));
-        meant.map(|row| row.stated_version().to_owned()).collect()
+    /// Of what this node's member says itself of an object, the versions that a filter means. However many versions others say,
+    /// and however many it says itself, none is passed over: what is one's own can be taken back.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn own_versions(
+        &self,
+        principal: &Principal,
+        of: Readable,
+        object: String,
+        wanted: BTreeSet<VersionMatch>,
+    ) -> Result<OwnVersions, QueryError> {
+        let Some(own) = self.own_member() else { return Ok(OwnVersions::default()) };
+        let principal = principal.clone();
+        self.read(move |inner| {
+            let mut versions: Vec<(Version, String)> = Vec::new();
+            inner.store.each_said_by(of.group(), &object, own, |view| {
+                if let Some(row) = admit(&principal, view).filter(|row| !row.is_tombstone()) {
+                    versions.push((Version::of(&row), row.stated_version().to_owned()));
+                }
+            })?;
+            versions.sort();
+            let times: Vec<Version> = versions.iter().map(|(version, _)| *version).collect();
+            let chosen = claims::chosen(&times, &wanted);
+            let says = !versions.is_empty();
+            let meant = versions.into_iter().filter(|(version, _)| chosen.contains(&version.added()));
+            Ok(OwnVersions { says, meant: meant.map(|(_, stated)| stated).collect() })
+        })
+        .await
     }
 }
 

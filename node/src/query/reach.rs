@@ -130,7 +130,7 @@ impl Query {
             for entry in made.entries {
                 let mut hits = Vec::new();
                 for group in &groups {
-                    inner.hits(&mut looks, &principal, *group, &entry.observable, None, &mut hits)?;
+                    inner.hits(&mut looks, &principal, *group, &entry.observable, &mut hits)?;
                 }
                 let is_named = hits.iter().any(|hit| {
                     hit.matched.is_empty() && hit.row.kind() == "indicator" && !hit.row.is_revoked()

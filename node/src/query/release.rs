@@ -41,11 +41,15 @@ impl Released {
         !self.shown.nameable().any(|member| member == self.shown.member())
     }
 
-    /// The object as it may stand before others: without its creator, if that must not be named by one who says it.
+    /// The object as it may stand before others: without its creator, and without markings of his own, if that must not be named
+    /// by one who says it.
     #[must_use]
     pub fn raw(&self) -> Cow<'_, [u8]> {
         match self.shown.hides_creator() {
-            true => Cow::Owned(egress::unattributed(self.shown.raw())),
+            true => {
+                let shown = &self.shown;
+                Cow::Owned(egress::veiled(shown.raw(), shown.tlp(), shown.marks().pap))
+            }
             false => Cow::Borrowed(self.shown.raw()),
         }
     }

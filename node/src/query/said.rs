@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use belfry_proto::{
     id::{GroupId, MemberId},
     stix::{
-        indicator::{Indicator, OPINION_ON, OpinionObject, SIGHTING_OF, Sighting},
+        indicator::{Claimed, OPINION_ON, OpinionObject, SIGHTING_OF, Sighting},
         score::{self, Decay, Evidence, Opinion},
     },
     time::Timestamp,
@@ -70,19 +70,13 @@ impl Said {
 }
 
 /// What is known of an indicator's value, for [`Evidence::judge`].
-pub(super) fn evidence(
-    decay: Decay,
-    indicator: &Indicator,
-    row: &Shown,
-    members: usize,
-    said: &Said,
-) -> Evidence {
-    let from = Some(indicator.valid_from()).filter(|from| *from != Timestamp::ZERO);
+pub(super) fn evidence(decay: Decay, claimed: Claimed, row: &Shown, members: usize, said: &Said) -> Evidence {
+    let from = Some(claimed.from).filter(|from| *from != Timestamp::ZERO);
     Evidence {
         decay,
-        confidence: indicator.confidence,
+        confidence: claimed.confidence,
         from: from.unwrap_or_else(|| row.created()),
-        until: indicator.valid_until(),
+        until: claimed.until,
         ended: said.ended,
         is_revoked: row.is_revoked(),
         members,
@@ -144,7 +138,6 @@ impl Inner {
             said.last = said.last.max(Some(sighting.last()));
         }
         said.count = told.into_values().fold(said.count, u64::saturating_add);
-        let own = self.own_member();
         for row in newest_about(looks, principal, group, OPINION_ON, id)?.filter(&counts) {
             let object = OpinionObject::read(row.raw());
             let Some(object) = object.filter(|object| object.object_refs.iter().any(|on| on == id)) else {
@@ -155,7 +148,7 @@ impl Inner {
                 let known = said.expired.entry(row.member()).or_insert(at);
                 *known = (*known).max(at);
                 // What a steward tells for another is not this member's own word.
-                if Some(row.member()) == own && !row.is_on_behalf() {
+                if !row.is_on_behalf() && Some(row.member()) == self.own_member() {
                     said.ended = said.ended.max(Some(at));
                 }
                 continue;

@@ -81,7 +81,7 @@ impl Query {
             let (mut found, mut looks) = (Vec::new(), inner.store.looks());
             for group in groups {
                 let mut hits = Vec::new();
-                inner.hits(&mut looks, &principal, group.group(), &observable, None, &mut hits)?;
+                inner.hits(&mut looks, &principal, group.group(), &observable, &mut hits)?;
                 let named = hits.into_iter().filter(|hit| hit.matched.is_empty()).map(|hit| hit.row);
                 let named = named.filter(|row| row.kind() == "indicator" && is_sightable(row));
                 let mut named: Vec<Shown> = named.collect();

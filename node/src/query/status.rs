@@ -3,7 +3,10 @@
 use belfry_proto::{
     id::{CoalitionId, GroupId, Height, MemberId, Serial},
     time::Timestamp,
-    trust::roster::{Roster, Standing},
+    trust::{
+        certificate::Certificate,
+        roster::{Roster, Standing},
+    },
 };
 use serde::Serialize;
 
@@ -50,7 +53,7 @@ pub struct OwnCertificate {
     pub standing: &'static str,
     /// Carries every group.
     pub carrier: bool,
-    /// Valid until.
+    /// Valid until: by its time, or by a decision that ends it before.
     pub not_after: Timestamp,
     /// Whole days until then; negative after.
     pub days_left: i64,
@@ -101,14 +104,19 @@ impl Query {
         let now = clock::now();
         let charter = roster.charter();
         let own = roster.by_node(&self.inner.node);
+        // Whichever comes first: its time, or what was decided of it, be it announced.
+        let end = |own: &Certificate| {
+            let decided = roster.ends(own.serial).unwrap_or(own.not_after);
+            decided.min(own.not_after).max(own.not_before)
+        };
         let certificate = own.map(|own| OwnCertificate {
             serial: own.serial,
             member: own.member,
             organisation: own.organisation.name.clone(),
             standing: roster.standing(own.serial, now).as_str(),
             carrier: own.carrier,
-            not_after: own.not_after,
-            days_left: days(now, own.not_after),
+            not_after: end(own),
+            days_left: days(now, end(own)),
         });
         let groups: Vec<GroupStatus> = charter
             .groups()

@@ -128,7 +128,7 @@ impl Desk {
     }
 
     /// What the configuration states of all that comes.
-    fn submission(&self) -> Result<Submission, Failure> {
+    pub(super) fn submission(&self) -> Result<Submission, Failure> {
         let roster = self.roster.snapshot();
         let slug = &self.source.group;
         let group = roster.charter().group_by_slug(slug);

@@ -111,6 +111,7 @@ impl Feed for Misp {
             desk.state.misp_terms = terms;
         }
         desk.state.misp_refused.retain(|uuid| listed.contains(uuid));
+        desk.state.unnoted();
         let taken = &desk.state.misp;
         let mut changed: Vec<(u64, Uuid)> = events
             .into_iter()
@@ -119,6 +120,7 @@ impl Feed for Misp {
             .collect();
         // As they happened, so that a run that ends early leaves the newest for the next.
         changed.sort_unstable();
+        let asked = changed.len().min(desk.source.max_items);
         let mut done = Ok(());
         for (count, (timestamp, uuid)) in (1..).zip(changed.into_iter().take(desk.source.max_items)) {
             match self.event(desk, uuid).await {
@@ -139,6 +141,9 @@ impl Feed for Misp {
                 desk.save().await?;
             }
         }
+        if done.is_ok() {
+            done = self.earlier(desk, &listed, desk.source.max_items - asked).await;
+        }
         // What was emptied just now goes as well, if all of it together is to be believed.
         let (going, doubt) = desk.going(&listed).await?;
         let taken_back = desk.take_back(&going).await.and(doubt.map_or(Ok(()), Err));
@@ -151,6 +156,20 @@ impl Feed for Misp {
 }
 
 impl Misp {
+    /// Asks once more for events of which it is not known what they were made into, at most `most`.
+    async fn earlier(&self, desk: &mut Desk, listed: &BTreeSet<Uuid>, most: usize) -> Result<(), Failure> {
+        for (count, uuid) in (1..).zip(desk.to_ask_again(listed, most)) {
+            // What cannot be had now is asked for at the next run.
+            if let Said::Found(answer) = self.remote.get(&self.path(&format!("{uuid}.json")), ACCEPT).await? {
+                desk.look_back(uuid, reading(uuid), answer.body).await?;
+            }
+            if count % UNSAVED == 0 {
+                desk.save().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes an event; whether it is refused, if there is nothing more to do about it until it or our terms change.
     async fn event(&self, desk: &mut Desk, uuid: Uuid) -> Result<Option<bool>, Failure> {
         let item = uuid.to_string();
@@ -169,9 +188,7 @@ impl Misp {
                 return Ok(Some(true));
             }
         };
-        let reading =
-            Reading { format: Some(Format::Misp), name: format!("{item}.json"), ..Reading::default() };
-        let Some((fate, _)) = desk.file(&item, reading, body, true).await? else { return Ok(None) };
+        let Some((fate, _)) = desk.file(&item, reading(uuid), body, true).await? else { return Ok(None) };
         match &fate {
             Fate::Taken(accepted) | Fate::Known(accepted) => {
                 desk.state.misp_leaving.remove(&uuid);
@@ -183,6 +200,11 @@ impl Misp {
         }
         Ok(Some(matches!(fate, Fate::Refused(_) | Fate::Nothing(_))))
     }
+}
+
+/// How an event's file is read.
+fn reading(event: Uuid) -> Reading {
+    Reading { format: Some(Format::Misp), name: format!("{event}.json"), ..Reading::default() }
 }
 
 #[cfg(test)]

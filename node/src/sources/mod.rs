@@ -16,6 +16,7 @@
 mod again;
 mod desk;
 mod doubt;
+mod earlier;
 mod folder;
 mod gone;
 mod misp;

@@ -27,6 +27,8 @@ pub(super) struct State {
     pub(super) misp_terms: String,
     /// What was made of events, until it is taken back.
     pub(super) misp_made: BTreeMap<Uuid, Made>,
+    /// Events that were taken before that was noted, and are still to be asked about; unset: not looked for yet.
+    pub(super) misp_unnoted: Option<BTreeSet<Uuid>>,
     /// Events that are gone or say nothing any more, which the feed was not believed about.
     pub(super) misp_doubted: BTreeSet<Uuid>,
     /// What counts against what it takes back.

@@ -1,5 +1,6 @@
 //! What sources take, what they refuse, and what they do when they are started again.
 
+mod earlier;
 mod gone;
 mod otherwise;
 

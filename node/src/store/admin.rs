@@ -16,6 +16,7 @@ use super::{
     columns::Cf,
     rows::{AddressRow, ContactRow},
     txn::Txn,
+    unsure,
     vault::damaged,
 };
 
@@ -60,6 +61,7 @@ pub(super) fn extend(
         let key = height.get().to_be_bytes().to_vec();
         if txn.get(Cf::Seen, &key)?.is_none() {
             txn.put(Cf::Seen, key.clone(), txn.now.as_micros().to_be_bytes().to_vec());
+            unsure::entry(txn, height)?;
         }
         txn.put(Cf::Records, key, bytes);
     }
@@ -67,19 +69,24 @@ pub(super) fn extend(
     Ok(())
 }
 
-/// Puts what is noted as of a time after `at` back to it; what a charter cut off meanwhile is noted no more.
+/// Puts to `at` what is noted as of a time after it, or by a clock that nobody vouched for; what a charter cut off meanwhile is noted
+/// no more.
 pub(super) fn mend_seen(txn: &mut Txn<'_>, heights: &[Height], at: Timestamp) -> Result<(), WriteError> {
+    let first = unsure::lowest(txn)?;
     for height in heights {
         let key = height.get().to_be_bytes().to_vec();
-        if txn.get(Cf::Seen, &key)?.and_then(|value| seen(&value)).is_some_and(|noted| noted > at) {
+        let is_unsure = first.is_some_and(|first| *height >= first);
+        let is_wrong = |noted: Timestamp| noted > at || is_unsure;
+        if txn.get(Cf::Seen, &key)?.and_then(|value| seen(&value)).is_some_and(is_wrong) {
             txn.put(Cf::Seen, key, at.as_micros().to_be_bytes().to_vec());
         }
     }
+    unsure::entries_settled(txn);
     Ok(())
 }
 
 /// A row that says when an entry came.
-fn seen(value: &[u8]) -> Option<Timestamp> {
+pub(super) fn seen(value: &[u8]) -> Option<Timestamp> {
     <[u8; 8]>::try_from(value).ok().map(|micros| Timestamp::from_micros(u64::from_be_bytes(micros)))
 }
 
@@ -198,23 +205,6 @@ impl Store {
     pub fn first_seen(&self, height: Height) -> Result<Option<Timestamp>, ReadError> {
         let bytes = self.db.get(Cf::Seen, &height.get().to_be_bytes())?;
         Ok(bytes.and_then(|bytes| seen(&bytes)))
-    }
-
-    /// Heights of entries that are noted to have come after `now`: under a clock that ran ahead.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn seen_after(&self, now: Timestamp) -> Result<Vec<Height>, ReadError> {
-        let mut heights = Vec::new();
-        for row in self.db.scan(Cf::Seen, &[], &[]) {
-            let (key, value) = row?;
-            if seen(&value).is_some_and(|noted| noted > now)
-                && let Ok(height) = <[u8; 8]>::try_from(key.as_ref())
-            {
-                heights.push(Height::new(u64::from_be_bytes(height)));
-            }
-        }
-        Ok(heights)
     }
 
     /// The highest admin head ever made durable.
@@ -390,10 +380,10 @@ mod tests {
         store.commit_blocking(Change::Admin { charters: vec![], records, head }).unwrap();
         let seen = |height| store.first_seen(Height::new(height)).unwrap();
         let came = seen(1).unwrap();
-        assert!(store.seen_after(came).unwrap().is_empty());
+        assert!(store.unsure_entries(came).unwrap().is_empty());
         // As a clock that was ahead is set right.
         let now = came.saturating_sub(Duration::from_secs(365 * 24 * 3600));
-        let heights = store.seen_after(now).unwrap();
+        let heights = store.unsure_entries(now).unwrap();
         assert_eq!(heights, [Height::new(1), Height::new(2)]);
         let beyond = [heights, vec![Height::new(3)]].concat();
         store.commit_blocking(Change::Seen { heights: beyond.clone(), at: now }).unwrap();

@@ -22,6 +22,7 @@ use super::{
     rows::LogRow,
     tokens,
     txn::Txn,
+    unsure,
 };
 
 /// What the writer remembers between batches.
@@ -163,6 +164,7 @@ impl Applier {
                 admin::mend_seen(txn, &heights, at)?;
                 Ok(Committed::Done)
             }
+            Change::WordsSeen { at } => unsure::words_came(txn, at),
             Change::Address(row) => {
                 admin::put_address(txn, &row);
                 Ok(Committed::Done)

@@ -138,10 +138,15 @@ pub enum Change {
         /// Since when; `None` to release it.
         since: Option<Timestamp>,
     },
-    /// Entries of the admin log that are noted as of a time to come were here by now.
+    /// Entries of the admin log that are noted as of a time to come, or by a clock that nobody vouched for, were here by now.
     Seen {
-        /// Which: [`super::Store::seen_after`].
+        /// Which: [`super::Store::unsure_entries`].
         heights: Vec<Height>,
+        /// Now.
+        at: Timestamp,
+    },
+    /// So were erasures that such a clock noted, some or all of them ([`super::Store::has_unsure_words`]).
+    WordsSeen {
         /// Now.
         at: Timestamp,
     },

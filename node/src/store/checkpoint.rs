@@ -4,8 +4,13 @@
 //! database has an *incarnation*, a random name it got when it was made, copied or restored, and remembers which
 //! logs it opened itself. Only those are gone on with: in a copy, by whatever way that becomes a node's database, or on an
 //! empty disk that got its own history back from peers, the next message opens a new log.
+//!
+//! A copy that other tools made (`cp`, `rsync`, a file backup, or a belfry that gave copies no name of their own) has the name
+//! of what was copied. So a database also notes the folder it was opened in last and the files it was opened of, by when the file
+//! system made those: in others it gets a new name. Moved as a whole it stays itself. What puts back whole disks is not met by this; then peers
+//! tell what they hold (`membership::claims`).
 
-use std::path::Path;
+use std::{fs, path::Path, time::UNIX_EPOCH};
 
 use belfry_proto::{
     crypto::secret::Secret,
@@ -16,6 +21,7 @@ use rocksdb::checkpoint::Checkpoint;
 use super::{
     OpenError, Owner, ReadError, Store,
     columns::{Cf, Key},
+    db::Db,
     open,
     txn::Txn,
     vault::damaged,
@@ -23,6 +29,9 @@ use super::{
 
 /// Where the incarnation stands in [`Cf::Meta`].
 pub(super) const INCARNATION_KEY: &[u8] = b"incarnation";
+
+/// Where it stands there when the folder and the files were made of which the database was opened last.
+const PLACE_KEY: &[u8] = b"place";
 
 /// Names one life of a database.
 pub(super) type Incarnation = [u8; 16];
@@ -35,6 +44,31 @@ fn own_log(group: GroupId, log: LogId) -> Vec<u8> {
 /// A name no database had before.
 pub(super) fn fresh() -> Incarnation {
     rand::random()
+}
+
+/// Gives the database another life if it was never opened in this folder, of these files. Where the file system does not say when
+/// they were made nothing is known, and nothing changes.
+pub(super) fn settle(db: &Db) -> Result<(), OpenError> {
+    let Some(here) = made(&db.path) else { return Ok(()) };
+    if db.get(Cf::Meta, PLACE_KEY)?.as_deref() == Some(here.as_slice()) {
+        return Ok(());
+    }
+    let mut batch = rocksdb::WriteBatch::default();
+    batch.put_cf(db.cf(Cf::Meta), PLACE_KEY, here);
+    batch.put_cf(db.cf(Cf::Meta), INCARNATION_KEY, fresh());
+    let written = db.rocks.write_opt(batch, &synced());
+    written.map_err(|source| OpenError::Database { path: db.path.clone(), source })
+}
+
+/// When the folder was made, and the file in it that RocksDB makes once for each database: in nanoseconds since the epoch. Files put
+/// back into the folder they came from are made anew, too.
+fn made(folder: &Path) -> Option<Vec<u8>> {
+    let mut made = Vec::with_capacity(32);
+    for path in [folder.to_owned(), folder.join("IDENTITY")] {
+        let at = fs::metadata(path).ok()?.created().ok()?;
+        made.extend(at.duration_since(UNIX_EPOCH).ok()?.as_nanos().to_be_bytes());
+    }
+    Some(made)
 }
 
 /// Notes that this database writes `log`, unless it says so already.
@@ -92,29 +126,101 @@ fn synced() -> rocksdb::WriteOptions {
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::{
-        id::{LogId, PublicationId},
-        schema::Tlp,
-    };
+    use belfry_proto::{id::PublicationId, schema::Tlp};
     use tempfile::TempDir;
 
+    use super::*;
     use crate::store::{
-        Change, Store,
+        Change,
         tests::{GROUP, commit, draft, envelope, master, object, open, owner, with_objects},
     };
+
+    const LOG: LogId = LogId::new([1; 32]);
+
+    /// Seals a first message, in a log that it opens.
+    fn publish(store: &Store) {
+        store.commit_blocking(Change::Draft(draft(1, None))).unwrap();
+        let envelopes = vec![with_objects(1, vec![object("a", "1", Tlp::Amber)])];
+        let publication = PublicationId::new([1; 16]);
+        store.commit_blocking(Change::Flushed { publication, envelopes }).unwrap();
+    }
+
+    /// Opens what another handle may have let go of just now.
+    fn opened(path: &Path) -> Store {
+        loop {
+            match Store::open(path, owner(1), &master()) {
+                Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+                other => break other.unwrap(),
+            }
+        }
+    }
+
+    /// Returns when nobody writes to the database any more.
+    fn closed(path: &Path) {
+        while super::open::raw(path).is_err() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_copy_made_by_other_tools_goes_on_with_no_log_and_a_moved_database_with_all() {
+        let folder = TempDir::new().unwrap();
+        let [home, copy, moved] = ["store", "copy", "moved"].map(|name| folder.path().join(name));
+        let store = open(&folder);
+        if made(&home).is_none() {
+            return eprintln!("skipped: this file system does not say when a folder was made");
+        }
+        publish(&store);
+        drop(store);
+        assert!(opened(&home).writes_log(GROUP, LOG).unwrap(), "opened again where it was");
+        closed(&home);
+        fs::create_dir(&copy).unwrap();
+        for file in fs::read_dir(&home).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+        fs::rename(&home, &moved).unwrap();
+        assert!(opened(&moved).writes_log(GROUP, LOG).unwrap(), "moved as a whole");
+        let copied = opened(&copy);
+        assert_eq!(copied.logs(GROUP).len(), 1);
+        assert!(!copied.writes_log(GROUP, LOG).unwrap());
+        drop(copied);
+        // Put back into the folder of what it was copied from.
+        closed(&moved);
+        closed(&copy);
+        for file in fs::read_dir(&moved).unwrap().map(Result::unwrap) {
+            fs::remove_file(file.path()).unwrap();
+        }
+        for file in fs::read_dir(&copy).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), moved.join(file.file_name())).unwrap();
+        }
+        assert!(!opened(&moved).writes_log(GROUP, LOG).unwrap());
+    }
+
+    /// What is in its place now may have been put there since, and goes by the name of what it was copied from.
+    #[test]
+    fn a_database_that_never_noted_where_it_is_goes_on_with_no_log() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        if made(&store.db.path).is_none() {
+            return eprintln!("skipped: this file system does not say when a folder was made");
+        }
+        publish(&store);
+        store.db.rocks.delete_cf(store.db.cf(Cf::Meta), PLACE_KEY).unwrap();
+        drop(store);
+        assert!(!open(&folder).writes_log(GROUP, LOG).unwrap());
+    }
 
     #[test]
     fn only_logs_that_this_database_opened_are_gone_on_with() {
         let folder = TempDir::new().unwrap();
         let store = open(&folder);
-        let log = LogId::new([1; 32]);
         store.commit_blocking(Change::Draft(draft(1, None))).unwrap();
-        assert!(!store.writes_log(GROUP, log).unwrap());
+        assert!(!store.writes_log(GROUP, LOG).unwrap());
         let envelopes = vec![with_objects(1, vec![object("a", "1", Tlp::Amber)])];
         store
             .commit_blocking(Change::Flushed { publication: PublicationId::new([1; 16]), envelopes })
             .unwrap();
-        assert!(store.writes_log(GROUP, log).unwrap());
+        assert!(store.writes_log(GROUP, LOG).unwrap());
 
         // Put in the place of a database as it is, or restored.
         for is_restored in [false, true] {
@@ -125,13 +231,13 @@ mod tests {
             }
             let copied = Store::open(&copy, owner(1), &master()).unwrap();
             assert_eq!(copied.logs(GROUP), store.logs(GROUP));
-            assert!(!copied.writes_log(GROUP, log).unwrap());
-            assert!(store.writes_log(GROUP, log).unwrap(), "what was copied goes on");
+            assert!(!copied.writes_log(GROUP, LOG).unwrap());
+            assert!(store.writes_log(GROUP, LOG).unwrap(), "what was copied goes on");
         }
         // What comes back from peers was not opened here either.
         let other = TempDir::new().unwrap();
         let wiped = open(&other);
         commit(&wiped, envelope(1));
-        assert!(!wiped.writes_log(GROUP, log).unwrap());
+        assert!(!wiped.writes_log(GROUP, LOG).unwrap());
     }
 }

@@ -150,6 +150,8 @@ pub(super) fn release(
 ) -> Result<Committed, WriteError> {
     decide(txn, publication, DraftState::Held, |row| {
         row.state = DraftState::Queued;
+        // It said for whom it waited.
+        row.error = None;
         row.reason = reason;
         row.parts = parts;
     })

@@ -117,6 +117,12 @@ impl Store {
         groups.get(&group).into_iter().flat_map(Group::counting).cloned().collect()
     }
 
+    /// Whether any log of a group is here: nothing else brings objects. Reads no row.
+    #[must_use]
+    pub fn has_logs(&self, group: GroupId) -> bool {
+        self.frontiers.groups().get(&group).is_some_and(|group| !group.logs.is_empty())
+    }
+
     /// Logs that one certificate wrote in a group, but for those that are more than it may have. Reads no row.
     #[must_use]
     pub fn logs_written_by(&self, group: GroupId, serial: Serial) -> Vec<LogRow> {

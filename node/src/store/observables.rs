@@ -5,7 +5,10 @@
 //! one kind of entry, and a row takes all of its own away with it. What one member says lies together, so that a flood of
 //! one's words costs a look, and hides nobody else's.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use belfry_proto::{
     id::{GroupId, MemberId},
@@ -16,8 +19,8 @@ use rocksdb::DBRawIterator;
 
 use super::{
     ReadError, Store,
-    columns::{Cf, Key},
-    objects::{MAX_VERSIONS, ObjectView},
+    columns::{self, Cf, Key},
+    objects::{MAX_VERSIONS, ObjectView, read_row_with},
     presence::Of,
     values::ClaimValue,
     vault::damaged,
@@ -31,6 +34,22 @@ pub struct Most {
     /// Of all; each member has the same share of them.
     pub all: usize,
 }
+
+/// What may be entered in the index, and how much of it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// Where.
+    pub group: GroupId,
+    /// As what: a kind of observable, or what surrounds one.
+    pub kind: &'a str,
+    /// Which.
+    pub value: &'a str,
+    /// At most.
+    pub most: Most,
+}
+
+/// Where the entries of a value begin: group ‖ H(kind, value).
+type Prefix = [u8; 4 + 16];
 
 /// What is entered under a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +86,8 @@ pub struct Looks<'a> {
     observables: Option<DBRawIterator<'a>>,
     by_id: Option<DBRawIterator<'a>>,
     reporters: Option<DBRawIterator<'a>>,
+    /// Rows that were read before they are asked for, and which of them are not there.
+    ahead: BTreeMap<(GroupId, Timestamp), Option<Arc<ObjectView>>>,
 }
 
 impl<'a> Looks<'a> {
@@ -81,30 +102,65 @@ impl<'a> Looks<'a> {
         value: &str,
         most: Most,
     ) -> Result<Entered, ReadError> {
-        let store = self.store;
-        let prefix = Key::group(group).bytes(&store.db.vault.blind(group, kind, value)).done();
-        if store.db.presence.lacks(Of::Value, &prefix) {
+        let prefix = self.store.prefix(group, kind, value);
+        if self.store.db.presence.lacks(Of::Value, &prefix) {
             return Ok(Entered::default());
         }
+        self.below(&prefix, most)
+    }
+
+    /// [`Self::entered`] of each, in their order. Looked for in the order of the index: neighbours there share what a step
+    /// reads.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn entered_each(&mut self, sought: &[Sought<'_>]) -> Result<Vec<Entered>, ReadError> {
+        let (store, mut places) = (self.store, Vec::new());
+        for (n, Sought { group, kind, value, most }) in sought.iter().enumerate() {
+            let prefix = store.prefix(*group, kind, value);
+            if !store.db.presence.lacks(Of::Value, &prefix) {
+                places.push((prefix, n, *most));
+            }
+        }
+        places.sort_unstable_by_key(|(prefix, n, _)| (*prefix, *n));
+        let mut found = vec![Entered::default(); sought.len()];
+        for (prefix, n, most) in places {
+            if let Some(found) = found.get_mut(n) {
+                *found = self.below(&prefix, most)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether surely nothing is entered there. Looks at nothing on disk; of what was never entered, it may say that it is not
+    /// sure.
+    #[must_use]
+    pub fn lacks(&self, sought: &Sought<'_>) -> bool {
+        let prefix = self.store.prefix(sought.group, sought.kind, sought.value);
+        self.store.db.presence.lacks(Of::Value, &prefix)
+    }
+
+    fn below(&mut self, prefix: &Prefix, most: Most) -> Result<Entered, ReadError> {
+        let store = self.store;
         let rows = self.observables.get_or_insert_with(|| store.db.searched(Cf::Observables));
-        rows.seek(&prefix);
-        let Some((_, date)) = rows.key().and_then(|key| read_entry(key, &prefix)) else {
+        rows.seek(prefix);
+        let Some((_, date)) = rows.key().and_then(|key| read_entry(key, prefix)) else {
             store.db.ended(rows)?;
             return Ok(Entered::default());
         };
         // Most values are named once.
         rows.next();
-        if rows.key().and_then(|key| read_entry(key, &prefix)).is_none() {
+        if rows.key().and_then(|key| read_entry(key, prefix)).is_none() {
             store.db.ended(rows)?;
             return Ok(Entered { dates: vec![Timestamp::from_micros(date)], more: false });
         }
         let (mut by_member, mut more) = (Vec::new(), false);
-        rows.seek(&prefix);
-        while let Some((member, _)) = rows.key().and_then(|key| read_entry(key, &prefix)) {
+        rows.seek(prefix);
+        while let Some((member, _)) = rows.key().and_then(|key| read_entry(key, prefix)) {
             let last = [prefix.as_slice(), &member, &[u8::MAX; 8]].concat();
             rows.seek_for_prev(&last);
             let mut dates = Vec::new();
-            while let Some((by, date)) = rows.key().and_then(|key| read_entry(key, &prefix))
+            while let Some((by, date)) = rows.key().and_then(|key| read_entry(key, prefix))
                 && by == member
             {
                 if dates.len() >= most.by_member {
@@ -158,9 +214,33 @@ impl<'a> Looks<'a> {
         &mut self,
         group: GroupId,
         date_added: Timestamp,
-    ) -> Result<Option<ObjectView>, ReadError> {
+    ) -> Result<Option<Arc<ObjectView>>, ReadError> {
+        if let Some(row) = self.ahead.get(&(group, date_added)) {
+            return Ok(row.clone());
+        }
         let store = self.store;
-        store.object_with(&mut self.reporters, group, date_added)
+        Ok(store.object_with(&mut self.reporters, group, date_added)?.map(Arc::new))
+    }
+
+    /// Reads these for [`Self::object_at`], all at once and each once, and lets go of those that were read so before.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read_ahead(&mut self, rows: &BTreeSet<(GroupId, Timestamp)>) -> Result<(), ReadError> {
+        let store = self.store;
+        self.ahead.clear();
+        // In the order of their keys, as numbers are.
+        let keys: Vec<Vec<u8>> =
+            rows.iter().map(|(group, date)| columns::object(*group, date.as_micros())).collect();
+        let read = store.db.get_sorted(Cf::Objects, &keys);
+        for ((row, key), sealed) in rows.iter().zip(&keys).zip(read) {
+            let view = match sealed? {
+                Some(sealed) => read_row_with(&store.db, &mut self.reporters, key, &sealed)?,
+                None => None,
+            };
+            self.ahead.insert(*row, view.map(Arc::new));
+        }
+        Ok(())
     }
 
     /// Whether an object surely has no second row: one version, by one member. Looks at nothing on disk; of one that has
@@ -176,7 +256,7 @@ impl Store {
     /// Looks to come.
     #[must_use]
     pub const fn looks(&self) -> Looks<'_> {
-        Looks { store: self, observables: None, by_id: None, reporters: None }
+        Looks { store: self, observables: None, by_id: None, reporters: None, ahead: BTreeMap::new() }
     }
 
     /// One look: [`Looks::entered`].
@@ -193,6 +273,14 @@ impl Store {
     /// [`ReadError`].
     pub fn claims_of(&self, group: GroupId, id: &str) -> Result<Vec<(Timestamp, MemberId)>, ReadError> {
         self.looks().claims_of(group, id)
+    }
+
+    fn prefix(&self, group: GroupId, kind: &str, value: &str) -> Prefix {
+        let mut prefix = [0; 4 + 16];
+        let (of, tag) = prefix.split_at_mut(4);
+        of.copy_from_slice(&group.get().to_be_bytes());
+        tag.copy_from_slice(&self.db.vault.blind(group, kind, value));
+        prefix
     }
 
     /// What an object's id is in this index, for sets of many.
@@ -230,10 +318,14 @@ fn read_entry(key: &[u8], prefix: &[u8]) -> Option<([u8; 16], u64)> {
 #[cfg(test)]
 mod tests {
     use belfry_proto::schema::Tlp;
+    use proptest::{prelude::*, test_runner::TestRunner};
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::tests::{GROUP, commit, object, open, with_objects};
+    use crate::store::{
+        EnvelopeRow, MessageState, ObjectRow,
+        tests::{GROUP, commit, envelope, object, open, opened, with_objects},
+    };
 
     #[test]
     fn what_nobody_entered_is_told_without_a_look_at_the_disk() {
@@ -251,6 +343,64 @@ mod tests {
         assert!(looks.object_at(GROUP, found[0]).unwrap().is_some());
         assert!(looks.reporters.is_none(), "nobody else says it");
         assert_eq!(looks.claims_of(GROUP, "indicator--a").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn many_looks_at_once_find_what_one_after_the_other_finds() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let address = |n: u8| format!("198.51.100.{n}");
+        let said = [
+            (2, "a", vec![1, 2, 3]),
+            (3, "a", vec![1, 2, 3]),
+            (2, "b", vec![2]),
+            (3, "c", vec![2, 5]),
+            (3, "d", vec![2]),
+            (2, "e", vec![4]),
+        ];
+        for (n, (member, name, values)) in (1..).zip(said) {
+            let observables = values.into_iter().map(|n| ("ipv4-addr".to_owned(), address(n))).collect();
+            let row = ObjectRow { observables, ..object(name, "2026-01-01T00:00:00Z", Tlp::Amber) };
+            let content = Some(opened(n, member, vec![row]));
+            commit(&store, EnvelopeRow { state: MessageState::Opened, content, ..envelope(n) });
+        }
+        let never = (GROUP, Timestamp::from_micros(1));
+        let asked = proptest::collection::vec((0u8..8, 1usize..4), 0..12);
+        for is_whole in [false, true] {
+            if is_whole {
+                store.until_present();
+            }
+            let run = |asked: Vec<(u8, usize)>| {
+                let asked: Vec<(String, usize)> =
+                    asked.into_iter().map(|(n, all)| (address(n), all)).collect();
+                let sought: Vec<Sought<'_>> = asked
+                    .iter()
+                    .map(|(value, all)| {
+                        let most = Most { by_member: *all, all: *all };
+                        Sought { group: GROUP, kind: "ipv4-addr", value, most }
+                    })
+                    .collect();
+                let mut looks = store.looks();
+                let found = looks.entered_each(&sought).unwrap();
+                let dates = found.iter().flat_map(|entered| &entered.dates);
+                let rows: BTreeSet<_> = dates.map(|date| (GROUP, *date)).chain([never]).collect();
+                looks.read_ahead(&rows).unwrap();
+                prop_assert_eq!(looks.ahead.len(), rows.len());
+                prop_assert_eq!(looks.object_at(never.0, never.1).unwrap(), None);
+                for (Sought { group, kind, value, most }, entered) in sought.iter().zip(found) {
+                    prop_assert_eq!(&store.entered(*group, kind, value, *most).unwrap(), &entered);
+                    let there = Sought { group: *group, kind, value, most: *most };
+                    prop_assert!(entered.dates.is_empty() || !looks.lacks(&there));
+                    for date in entered.dates {
+                        let row = looks.object_at(*group, date).unwrap().map(Arc::unwrap_or_clone);
+                        prop_assert!(row.is_some());
+                        prop_assert_eq!(row, store.object_at(*group, date).unwrap());
+                    }
+                }
+                Ok(())
+            };
+            TestRunner::default().run(&asked, run).unwrap();
+        }
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
     if let Version::Older { from, .. } = version {
         migrate::run(&db, from)?;
     }
+    checkpoint::settle(&db)?;
     let first = db.scan(Cf::Withdrawals, &[], &[]).next().transpose()?;
     db.has_withdrawals.store(first.is_some(), Ordering::Relaxed);
     Ok(db)
@@ -204,6 +205,8 @@ fn column_options(cf: Cf, cache: &Cache) -> Options {
     blocks.set_partition_filters(true);
     blocks.set_metadata_block_size(METADATA_BLOCK);
     blocks.set_pin_top_level_index_and_filter(true);
+    // Of the newest files each look asks the filter, one after the other.
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     let mut options = Options::default();
     if let Some(prefix) = searched_prefix(cf) {
         options.set_prefix_extractor(SliceTransform::create_fixed_prefix(prefix));

@@ -478,7 +478,7 @@ pub struct DraftRow {
     pub messages: Vec<MessageId>,
     /// Key its messages were sealed with.
     pub key_id: Option<KeyId>,
-    /// Why refused.
+    /// Why it waits for a person, or was refused.
     pub error: Option<String>,
     /// What it withdraws, behind its parts.
     pub withdraws: Option<Withdrawal>,

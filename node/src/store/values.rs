@@ -329,6 +329,11 @@ impl WithdrawalValue {
         }
     }
 
+    /// The same, come at `at`.
+    pub(super) fn come(self, at: Timestamp) -> Self {
+        Self { seen: at.as_micros(), ..self }
+    }
+
     pub(super) fn word(&self, id: MessageId) -> Result<Word, Unreadable> {
         Ok(Word {
             id,

@@ -133,10 +133,14 @@ impl Vault {
         let (name, rest) = KeyName::read(sealed).ok_or_else(|| fault("too short"))?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or_else(|| fault("too short"))?;
         let secret = self.read().get(&name).cloned().ok_or_else(|| fault("its data key is gone"))?;
-        let plain = seal::open(&secret, nonce, &aad(cf, key), sealed).map_err(|_| fault("does not open"))?;
+        let mut plain =
+            seal::open(&secret, nonce, &aad(cf, key), sealed).map_err(|_| fault("does not open"))?;
         let (len, rest) = plain.split_first_chunk::<4>().ok_or_else(|| fault("too short"))?;
         match u32::from_be_bytes(*len) {
-            0 => Ok(rest.to_vec()),
+            0 => {
+                plain.drain(..4);
+                Ok(plain)
+            }
             len => DECOMPRESSOR
                 .with_borrow_mut(|zstd| zstd.decompress(rest, usize::try_from(len).unwrap_or(MOST).min(MOST)))
                 .map_err(|_| fault("does not decompress")),

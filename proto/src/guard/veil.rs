@@ -16,7 +16,7 @@ use crate::{
     id::MemberId,
     schema::Organisation,
     stix::{
-        egress,
+        egress, marking,
         object::{Object, ObjectError},
     },
 };
@@ -70,6 +70,15 @@ pub enum Naming {
          named: take that reference out"
     )]
     Reference {
+        /// STIX id.
+        object: String,
+    },
+    /// A marking of somebody's own making leads to whoever uses it elsewhere.
+    #[error(
+        "{object} bears a marking of somebody's own making, and the member that is not to be named may use it in messages of its \
+         own: mark it by TLP and PAP alone"
+    )]
+    Marking {
         /// STIX id.
         object: String,
     },
@@ -136,6 +145,10 @@ impl Veil {
         let id = || object.id().to_owned();
         if object.refs().iter().any(|id| creators.contains(id)) {
             return Err(Naming::Reference { object: id() });
+        }
+        let mut markings = object.marking_refs().iter().chain(object.granular_marking_refs());
+        if markings.any(|id| !marking::is_well_known(id)) {
+            return Err(Naming::Marking { object: id() });
         }
         for (name, value) in &object.properties() {
             if let Some(path) = self.named_in(name, value) {
@@ -263,5 +276,23 @@ mod tests {
         );
         let itself = object("identity", 34, &json!({"name": "x", "created_by_ref": CREATOR}));
         assert_eq!(veil().over(vec![itself]).unwrap_err(), Naming::Nothing);
+    }
+
+    #[test]
+    fn a_marking_that_the_member_may_use_elsewhere_is_refused_and_one_that_everybody_uses_is_not() {
+        let own = "marking-definition--298fe907-7931-4fd2-8131-2814dd493100";
+        let green = marking::Tlp::Green.marking_id();
+        let granular = json!([{ "marking_ref": own, "selectors": ["name"] }]);
+        for more in [json!({ "object_marking_refs": [green, own] }), json!({ "granular_markings": granular })]
+        {
+            let error = veil().over(vec![object("campaign", 1, &more)]).unwrap_err();
+            assert!(
+                matches!(&error, Naming::Marking { object } if object.starts_with("campaign")),
+                "{error:?}"
+            );
+        }
+        let amber = marking::pap_marking_id(crate::schema::Pap::Amber).unwrap();
+        let marked = json!({ "object_marking_refs": [green, amber] });
+        assert!(veil().over(vec![object("campaign", 1, &marked)]).is_ok());
     }
 }

@@ -13,10 +13,18 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 
 use super::handling::word;
-use crate::{schema::Pap, stix::marking::Tlp, time::Timestamp};
+use crate::{
+    schema::Pap,
+    stix::marking::{self, Tlp},
+    time::Timestamp,
+};
 
 /// What a tool does with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -214,6 +222,68 @@ pub fn unattributed(raw: &[u8]) -> Vec<u8> {
     changed(raw, |object| _ = object.remove("created_by_ref"))
 }
 
+/// An object before others where whoever created it must not be named: [`unattributed`], and without markings of anybody's own
+/// making, whose words may name him here or in any other message. In their stead stand the well-known ones of the levels that hold for
+/// it, so that it is marked no more widely than before.
+#[must_use]
+pub fn veiled(raw: &[u8], tlp: Tlp, pap: Option<Pap>) -> Vec<u8> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Marked {
+        object_marking_refs: Vec<String>,
+        granular_markings: Vec<Map<String, Value>>,
+    }
+    let read = serde_json::from_slice::<Marked>(raw);
+    // What does not read goes whole.
+    let mut is_changed = read.is_err();
+    let Marked { object_marking_refs: mut refs, granular_markings: mut granular } = read.unwrap_or_default();
+    let before = refs.len() + granular.len();
+    refs.retain(|id| marking::is_well_known(id));
+    // A language that a part is in is a marking without a reference.
+    let is_kept = |id: &Value| id.as_str().is_some_and(marking::is_well_known);
+    granular.retain(|part| part.get("marking_ref").is_none_or(is_kept));
+    is_changed |= refs.len() + granular.len() != before;
+    if !is_changed {
+        return unattributed(raw);
+    }
+    for id in [Some(tlp.marking_id()), pap.and_then(marking::pap_marking_id)].into_iter().flatten() {
+        if refs.iter().all(|known| known != id) {
+            refs.push(id.to_owned());
+        }
+    }
+    let (refs, parts) = (to_raw_value(&refs), to_raw_value(&granular));
+    changed(raw, |object| {
+        for name in ["created_by_ref", "object_marking_refs", "granular_markings"] {
+            object.remove(name);
+        }
+        if let Ok(refs) = &refs {
+            object.insert("object_marking_refs".to_owned(), refs);
+        }
+        if let Some(parts) = parts.as_ref().ok().filter(|_| !granular.is_empty()) {
+            object.insert("granular_markings".to_owned(), parts);
+        }
+    })
+}
+
+/// Whether an object by its very kind tells whose it is, or may: an identity that is no class of many, and a marking of somebody's own.
+/// Where its author must not be named, it stays within.
+#[must_use]
+pub fn tells_who(kind: &str, id: &str, raw: &[u8]) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Identity {
+        identity_class: Option<String>,
+    }
+    match kind {
+        "marking-definition" => !marking::is_well_known(id),
+        "identity" => {
+            let identity: Identity = serde_json::from_slice(raw).unwrap_or_default();
+            identity.identity_class.as_deref() != Some("class")
+        }
+        _ => false,
+    }
+}
+
 /// An indicator with the time at which it ends here, if its author states none: a tool that takes it needs no rule of ours.
 #[must_use]
 pub fn ending(raw: &[u8], at: Timestamp) -> Vec<u8> {
@@ -350,6 +420,43 @@ mod tests {
         assert_eq!(after.len() + 1, before.len());
         assert!(after.iter().all(|(name, value)| before[name].get() == value.get()), "{text}");
         assert_eq!(unattributed(b"[1]"), b"{}");
+    }
+
+    #[test]
+    fn whose_marking_it_bears_an_object_does_not_tell_and_it_is_marked_no_more_widely() {
+        let own = "marking-definition--00000000-0000-4000-8000-000000000001";
+        let (green, amber) = (Tlp::Green.marking_id(), Tlp::Amber.marking_id());
+        let raw = serde_json::json!({
+            "type": "indicator", "created_by_ref": "identity--1", "name": "x", "object_marking_refs": [own, green],
+            "granular_markings": [
+                { "marking_ref": own, "selectors": ["name"] },
+                { "marking_ref": amber, "selectors": ["type"] },
+                { "lang": "nl", "selectors": ["name"] },
+            ],
+        });
+        let veil = |raw: &Value, pap| -> Value {
+            serde_json::from_slice(&veiled(raw.to_string().as_bytes(), Tlp::Amber, pap)).unwrap()
+        };
+        let after = veil(&raw, Some(Pap::Red));
+        let red = marking::pap_marking_id(Pap::Red).unwrap();
+        assert_eq!(after["object_marking_refs"], serde_json::json!([green, amber, red]));
+        assert_eq!(after["granular_markings"].as_array().unwrap().len(), 2);
+        let text = after.to_string();
+        assert!(!text.contains(own) && !text.contains("identity--1") && after["name"] == "x", "{text}");
+        // With well-known ones alone nothing but the creator goes.
+        let plain =
+            serde_json::json!({ "created_by_ref": "identity--1", "object_marking_refs": [green, red] });
+        assert_eq!(veil(&plain, None), serde_json::json!({ "object_marking_refs": [green, red] }));
+        let broken = serde_json::json!({ "object_marking_refs": { "x": own } });
+        assert_eq!(veil(&broken, None), serde_json::json!({ "object_marking_refs": [amber] }));
+        assert!(
+            tells_who("marking-definition", own, b"{}") && !tells_who("marking-definition", green, b"{}")
+        );
+        let class = |class: &str| serde_json::json!({ "identity_class": class }).to_string().into_bytes();
+        assert!(tells_who("identity", "identity--1", &class("organization")));
+        assert!(
+            !tells_who("identity", "identity--1", &class("class")) && !tells_who("indicator", "x", b"{}")
+        );
     }
 
     fn any_policy() -> impl Strategy<Value = Policy> {

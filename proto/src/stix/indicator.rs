@@ -2,9 +2,9 @@
 //!
 //! The objects were checked when they came in; what does not read here is of no use and no error.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         extension,
         object::{Object, ObjectError},
         observable::{Kind, MAX_OBSERVABLES, Observable, compared, pattern},
+        rule::{Language, network},
         score::Opinion,
     },
     time::Timestamp,
@@ -49,6 +50,76 @@ pub struct Indicator {
     pub indicator_types: Vec<String>,
 }
 
+/// How sure its author is of an indicator, and when it holds by its author's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// As written.
+    pub confidence: Option<u8>,
+    /// The epoch if unreadable.
+    pub from: Timestamp,
+    /// If its author says.
+    pub until: Option<Timestamp>,
+}
+
+/// An indicator but for its values: what it is called and what its worth depends on. Reads exactly what [`Indicator`] reads
+/// and keeps no copy of the pattern, which may have hundreds of kilobytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Brief<'a> {
+    /// Its name.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    confidence: Option<u8>,
+    #[serde(borrow)]
+    valid_from: Cow<'a, str>,
+    valid_until: Option<Cow<'a, str>>,
+    // Looked at, so that an indicator that does not read there does not read here either.
+    #[serde(rename = "pattern_type")]
+    _pattern_type: Text,
+    #[serde(rename = "pattern")]
+    _pattern: Text,
+    #[serde(rename = "indicator_types")]
+    _indicator_types: Vec<Text>,
+}
+
+/// That a property is a text; which does not matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Text;
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl de::Visitor<'_> for Any {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Text, E> {
+                Ok(Text)
+            }
+        }
+        deserializer.deserialize_str(Any)
+    }
+}
+
+impl<'a> Brief<'a> {
+    /// Off an indicator's JSON.
+    #[must_use]
+    pub fn read(raw: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(raw).ok()
+    }
+
+    /// What its worth depends on.
+    #[must_use]
+    pub fn claimed(&self) -> Claimed {
+        Claimed {
+            confidence: self.confidence,
+            from: time(&self.valid_from).unwrap_or_default(),
+            until: self.valid_until.as_deref().and_then(time),
+        }
+    }
+}
+
 /// How much of a pattern a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stands {
@@ -77,6 +148,12 @@ impl Indicator {
         self.valid_until.as_deref().and_then(time)
     }
 
+    /// What its worth depends on.
+    #[must_use]
+    pub fn claimed(&self) -> Claimed {
+        Claimed { confidence: self.confidence, from: self.valid_from(), until: self.valid_until() }
+    }
+
     /// Whether its author says that what it finds is harmless.
     #[must_use]
     pub fn is_benign(&self) -> bool {
@@ -84,14 +161,20 @@ impl Indicator {
             && !self.indicator_types.iter().any(|kind| kind == "malicious-activity" || kind == "compromised")
     }
 
-    /// Whether it is a rule that stops traffic wherever it is loaded as its author wrote it.
+    /// Whether it is a rule that stops, answers or changes traffic wherever it is loaded as its author wrote it: by its action, or
+    /// by an option.
     #[must_use]
     pub fn stops(&self) -> bool {
         let stops = |line: &str| {
             let action = line.split_whitespace().next().unwrap_or_default();
             STOPPING.iter().any(|word| action.eq_ignore_ascii_case(word))
         };
-        matches!(self.pattern_type.as_str(), "snort" | "suricata") && self.pattern.lines().any(stops)
+        let Some(language @ (Language::Snort | Language::Suricata)) = Language::of(&self.pattern_type) else {
+            return false;
+        };
+        let acts =
+            || network::read(language, &self.pattern).is_ok_and(|rules| rules.iter().any(|rule| rule.acts));
+        self.pattern.lines().any(stops) || acts()
     }
 
     /// The values it looks for, each once.
@@ -303,6 +386,11 @@ mod tests {
         }
         assert!(stops("suricata", &format!("alert {rule}\r\nrejectboth {rule}")), "one of several");
         assert!(!stops("yara", "drop all") && !stops("sigma", ""));
+        let with = |option: &str| format!("alert tcp any any -> any any (msg:\"resp:x;\"; {option} sid:1;)");
+        for option in ["resp:reset_both;", "react;", "replace:\"x\";"] {
+            assert!(stops("snort", &with(option)), "{option}");
+        }
+        assert!(!stops("snort", &with("reference:url,e.be/react;")) && !stops("yara", &with("react;")));
     }
 
     #[test]
@@ -314,6 +402,34 @@ mod tests {
         assert_eq!(Indicator::read(b"{\"confidence\":\"high\"}"), None);
         let until = read(r#"{"valid_until":"2026-11-23T10:00:00Z"}"#).valid_until().unwrap();
         assert_eq!(until.to_string(), "2026-11-23T10:00:00.000000Z");
+    }
+
+    #[test]
+    fn an_indicator_in_brief_is_the_same_and_reads_where_the_whole_does() {
+        for json in [
+            r#"{"name":"bad","confidence":7,"valid_from":"2026-11-23T10:00:00Z","pattern":"[x]","pattern_type":"stix"}"#,
+            r#"{"name":"b\u00e9 \"d\"","valid_from":"2026-11-23T10:00:00\u005a","valid_until":"2026-11-24T10:00:00Z"}"#,
+            r#"{"valid_from":"soon","valid_until":null,"indicator_types":["benign","a\nb"],"pattern":"a\\b"}"#,
+            r#"{"valid_until":"soon","extra":[1,{"name":2}]}"#,
+            "{}",
+            r#"{"name":1}"#,
+            r#"{"confidence":300}"#,
+            r#"{"confidence":"high"}"#,
+            r#"{"pattern":["x"]}"#,
+            r#"{"pattern_type":null}"#,
+            r#"{"indicator_types":"benign"}"#,
+            r#"{"indicator_types":[1]}"#,
+            r#"{"valid_from":3}"#,
+            r#"{"name":"a","name":"b"}"#,
+            r#"{"pattern":"a","pattern":"b"}"#,
+            "[]",
+            "{",
+        ] {
+            let (whole, brief) = (Indicator::read(json.as_bytes()), Brief::read(json.as_bytes()));
+            assert_eq!(brief.is_some(), whole.is_some(), "{json}");
+            let whole = whole.map(|whole| (whole.claimed(), whole.name));
+            assert_eq!(brief.map(|brief| (brief.claimed(), brief.name.into_owned())), whole, "{json}");
+        }
     }
 
     #[test]

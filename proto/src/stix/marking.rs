@@ -209,6 +209,30 @@ const TLP_EXTENSION: &str = "extension-definition--60a3c5c5-0d10-413e-aab3-9e08d
 /// OASIS common objects: the property `pap` on marking definitions.
 const PAP_EXTENSION: &str = "extension-definition--f8d78575-edfd-406e-8e84-6162a8450f5b";
 
+/// The well-known definition of a PAP level, if it has one (OASIS common objects).
+#[must_use]
+pub const fn pap_marking_id(pap: schema::Pap) -> Option<&'static str> {
+    match pap {
+        schema::Pap::Unspecified => None,
+        schema::Pap::Clear => Some("marking-definition--ad15a0cd-55b6-4588-a14c-a66105329b92"),
+        schema::Pap::Green => Some("marking-definition--c43594d1-4b11-4c59-93ab-1c9b14d53ce9"),
+        schema::Pap::Amber => Some("marking-definition--60f8932b-e51e-4458-b265-a2e8be9a80ab"),
+        schema::Pap::Red => Some("marking-definition--740d36e5-7714-4c30-961a-3ae632ceee0e"),
+    }
+}
+
+/// The level CLEAR had before, under an id of its own.
+const PAP_WHITE: &str = "marking-definition--a3bea94c-b469-41dc-9cfe-d6e7daba7730";
+
+/// Whether a marking is one of those that everybody knows, of TLP or PAP: it tells nothing of who uses it.
+#[must_use]
+pub fn is_well_known(id: &str) -> bool {
+    use schema::Pap::{Amber, Clear, Green, Red};
+    Tlp::of_marking(id).is_some()
+        || id == PAP_WHITE
+        || [Clear, Green, Amber, Red].into_iter().any(|pap| pap_marking_id(pap) == Some(id))
+}
+
 fn pap(text: &str) -> Option<schema::Pap> {
     let text = text.to_ascii_lowercase();
     match text.strip_prefix("pap:").unwrap_or(&text) {

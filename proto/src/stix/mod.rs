@@ -39,6 +39,7 @@ pub mod neutral;
 pub mod object;
 pub mod observable;
 pub mod proposal;
+pub mod rule;
 pub mod score;
 pub mod split;
 pub mod strict;

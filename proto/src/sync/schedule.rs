@@ -61,9 +61,12 @@ pub const MAX_LACKING: u32 = 64;
 /// Logs in a row of which a peer may have nothing that it claims. It may miss bodies as we do, or excuses for them; whoever has
 /// nothing of so many has claimed what it has not.
 pub const MAX_EMPTY: u32 = 64;
-/// How long those are not asked for again of the same peer. They come first among all that it claims: asked for again after
-/// [`LONGEST_BACKOFF`] at the latest, they would keep an honest one's other logs from ever having their turn.
+/// How long those are not asked for again of the same peer, and then behind all else that it claims. Had they to wait no longer
+/// than the peer itself ([`LONGEST_BACKOFF`]), they would be all that it is asked for when it may be asked again. No wait could
+/// be long enough to let an honest one's other logs have their turn, were they to come first again: the waits of one that has
+/// nothing of [`MAX_OFFERS`] come to hours.
 pub const ASIDE: Duration = Duration::from_secs(1200);
+const _: () = assert!(ASIDE.as_secs() > LONGEST_BACKOFF.as_secs());
 /// Times in a row that a peer may be busy until its offers are dropped: five minutes and more, in which others had theirs.
 /// They come again with the next comparison; a peer that is busy for good must not look like something on its way.
 pub const MAX_BUSY: u32 = 16;
@@ -175,34 +178,49 @@ impl<P: Copy + Ord> Schedule<P> {
     pub fn offer(&mut self, peer: P, ranges: impl IntoIterator<Item = Range>, now: Duration) -> bool {
         self.withdraw(peer);
         self.full.forget_old(now);
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.forget_old(now);
-        }
+        let mut again = BTreeMap::new();
         for range in ranges {
             let Some(range) = self.full.narrowed(range, now) else { continue };
-            let job = (range.group, range.log, range.want);
+            let job = job_in(&range);
             let state = self.peers.entry(peer).or_default();
-            if state.is_aside(&job) {
-                continue;
-            }
-            if state.offers >= MAX_OFFERS {
-                return false;
-            }
-            let turn = self.asked;
-            let wanted = self.jobs.entry(job).or_insert_with(|| {
-                self.turns.insert((turn, job));
-                Wanted { next: range.from, offers: BTreeMap::new(), turn, under_way: BTreeMap::new() }
-            });
-            // Others have brought that much meanwhile.
-            if range.to < wanted.next {
-                continue;
-            }
-            let offer = Offer { to: range.to, from: range.from, lacking: 0 };
-            if wanted.offers.insert(peer, offer).is_none() {
-                state.offers += 1;
+            match state.aside_until(&job) {
+                Some(until) if until > now => {}
+                // No more than were set aside.
+                Some(until) => {
+                    again.insert((until, job), range);
+                }
+                None if state.offers >= MAX_OFFERS => return false,
+                None => self.put(peer, range, self.asked),
             }
         }
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.forget_old(&again.keys().map(|(_, job)| *job).collect(), now);
+        }
+        // Those that were set aside first come first, or the others of them would never have their turn.
+        for (turn, range) in (self.asked + 1..).zip(again.into_values()) {
+            if self.peers.get(&peer).is_some_and(|state| state.offers >= MAX_OFFERS) {
+                return false;
+            }
+            self.put(peer, range, turn);
+        }
         true
+    }
+
+    /// Puts a range of `peer` on offer; if nobody else offers it, in that turn.
+    fn put(&mut self, peer: P, range: Range, turn: u64) {
+        let job = job_in(&range);
+        let wanted = self.jobs.entry(job).or_insert_with(|| {
+            self.turns.insert((turn, job));
+            Wanted { next: range.from, offers: BTreeMap::new(), turn, under_way: BTreeMap::new() }
+        });
+        // Others have brought that much meanwhile.
+        if range.to < wanted.next {
+            return;
+        }
+        let offer = Offer { to: range.to, from: range.from, lacking: 0 };
+        if wanted.offers.insert(peer, offer).is_none() {
+            self.peers.entry(peer).or_default().offers += 1;
+        }
     }
 
     /// What to ask now; `None` when everything that may be asked is under way.
@@ -296,7 +314,7 @@ impl<P: Copy + Ord> Schedule<P> {
     fn came(&mut self, ask: &Ask<P>, through: Sequence) {
         self.settle(ask);
         if let Some(peer) = self.peers.get_mut(&ask.peer) {
-            peer.served();
+            peer.served(&job_of(ask));
         }
         self.advance(ask, through);
     }
@@ -345,7 +363,7 @@ impl<P: Copy + Ord> Schedule<P> {
 
     /// The peer has nothing of what it claimed, which happens to honest ones: the log is somebody else's to bring. True if it
     /// had nothing so often in a row ([`MAX_EMPTY`]) that it is to blame: then nothing else that it claims is asked for either,
-    /// and when it claims it again that comes first ([`ASIDE`]).
+    /// and when it claims it again that comes first, and these logs last ([`ASIDE`]).
     pub fn has_nothing(&mut self, ask: &Ask<P>, now: Duration) -> bool {
         self.spoiled(ask);
         let job = job_of(ask);
@@ -525,5 +543,9 @@ impl<P: Copy + Ord> Schedule<P> {
 }
 
 fn job_of<P>(ask: &Ask<P>) -> Job {
-    (ask.range.group, ask.range.log, ask.range.want)
+    job_in(&ask.range)
+}
+
+const fn job_in(range: &Range) -> Job {
+    (range.group, range.log, range.want)
 }

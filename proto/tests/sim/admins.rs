@@ -1,6 +1,4 @@
 //! The coalition's offline machine: charters and statements, and a plain ledger of what they were meant to do.
-//!
-//! The ledger is kept by hand and never asks the roster, so that the oracle does not judge the fold by itself.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -25,6 +23,8 @@ use belfry_proto::{
 use prost::Message;
 use rand::rngs::StdRng;
 
+use crate::ledger::{Granted, Ledger, Spell};
+
 /// Everything is granted, after the delay.
 pub(crate) const ARCHIVE: GroupId = GroupId::new(1);
 /// What was in use shortly before an entitlement is granted, after the delay.
@@ -36,41 +36,6 @@ pub(crate) const GROUPS: [GroupId; 3] = [ARCHIVE, RECENT, FRESH];
 pub(crate) const SKEW: Duration = Duration::from_secs(120);
 pub(crate) const GRANT_DELAY: Duration = Duration::from_secs(20 * 60);
 pub(crate) const WINDOW: Duration = Duration::from_secs(30 * 60);
-
-/// What was granted to one certificate, as the admins meant it.
-#[derive(Clone, Debug)]
-pub(crate) struct Granted {
-    pub(crate) member: MemberId,
-    pub(crate) groups: BTreeMap<GroupId, Role>,
-    pub(crate) carrier: bool,
-    pub(crate) supervisor: bool,
-    pub(crate) not_after: Timestamp,
-    /// Start of the unbroken entitlement: issue, or the last resumption.
-    pub(crate) since: (Height, Timestamp),
-    /// Height of the issue.
-    pub(crate) first: Height,
-    /// Suspensions that are over: from which height to below which.
-    pub(crate) gaps: Vec<(Height, Height)>,
-    /// Suspension or revocation in force: from which height, and from when.
-    pub(crate) ended: Option<(Height, Timestamp)>,
-    /// The last messages that count, once some log was closed.
-    pub(crate) cut: Option<BTreeMap<LogId, (u64, MessageId)>>,
-}
-
-impl Granted {
-    /// Whether the entitlement ran at a height, and not only before it or after.
-    pub(crate) fn is_entitled_at(&self, height: Height) -> bool {
-        self.first <= height && self.gaps.iter().all(|(from, to)| height < *from || height >= *to)
-    }
-
-    pub(crate) fn was_never_out(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && self.gaps.is_empty() && now < self.not_after
-    }
-
-    pub(crate) fn is_in_force(&self, now: Timestamp) -> bool {
-        self.ended.is_none_or(|(_, effective)| now < effective) && now < self.not_after
-    }
-}
 
 /// What one certificate is asked for.
 #[derive(Clone, Debug)]
@@ -89,7 +54,7 @@ pub(crate) struct Admins {
     next_registrar: SigningKey,
     /// The log as the admins know it: the truth that nodes approach.
     pub(crate) roster: Roster,
-    pub(crate) ledger: BTreeMap<Serial, Granted>,
+    pub(crate) ledger: Ledger,
 }
 
 impl Admins {
@@ -162,10 +127,7 @@ impl Admins {
                 carrier: ask.groups.is_empty(),
                 supervisor: ask.supervisor,
                 not_after: ask.not_after,
-                since: (height, now),
-                first: height,
-                gaps: Vec::new(),
-                ended: None,
+                spells: vec![Spell::begin(height, now)],
                 cut: None,
             },
         );
@@ -193,7 +155,7 @@ impl Admins {
             cut,
         });
         let height = self.decide(member, decision, rng, now);
-        self.granted(serial).ended = Some((height, effective));
+        self.end(serial, height, effective);
     }
 
     pub(crate) fn suspend(
@@ -207,17 +169,14 @@ impl Admins {
         self.cut(serial, &cut);
         let decision = Decision::Suspend(schema::Suspend { serial: serial.get(), cut });
         let height = self.decide(member, decision, rng, now);
-        self.granted(serial).ended = Some((height, Timestamp::ZERO));
+        self.end(serial, height, Timestamp::ZERO);
     }
 
     pub(crate) fn resume(&mut self, serial: Serial, rng: &mut StdRng, now: Timestamp) {
         let member = self.ledger[&serial].member;
         let decision = Decision::Resume(schema::Resume { serial: serial.get() });
         let height = self.decide(member, decision, rng, now);
-        let granted = self.granted(serial);
-        let suspended = granted.ended.take().unwrap().0;
-        granted.gaps.push((suspended, height));
-        granted.since = (height, now);
+        self.granted(serial).spells.push(Spell::begin(height, now));
     }
 
     pub(crate) fn extend_cut(
@@ -237,6 +196,10 @@ impl Admins {
     pub(crate) fn record_of(&self, serial: Serial) -> schema::Record {
         let index = usize::try_from(serial.get()).unwrap() - 1;
         self.roster.records().nth(index).unwrap().record.clone()
+    }
+
+    fn end(&mut self, serial: Serial, height: Height, effective: Timestamp) {
+        self.granted(serial).spells.last_mut().unwrap().to = Some((height, effective));
     }
 
     fn granted(&mut self, serial: Serial) -> &mut Granted {

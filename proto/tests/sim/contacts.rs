@@ -5,12 +5,17 @@ use std::{
     time::Duration,
 };
 
-use belfry_proto::{id::MemberId, schema::ContactRecord, time::Timestamp};
+use belfry_proto::{
+    id::{MemberId, Serial},
+    schema::ContactRecord,
+    time::Timestamp,
+};
 use prost::Message;
 
 use crate::{
-    admins::{Admins, Granted, SKEW},
+    admins::{Admins, SKEW},
     invariants::Violation,
+    ledger::Granted,
     node::Node,
 };
 
@@ -23,26 +28,27 @@ const SETTLES: Duration = Duration::from_secs(15 * 60);
 /// Everything that operators said.
 #[derive(Default)]
 pub(crate) struct Said {
-    payloads: BTreeMap<MemberId, BTreeSet<Vec<u8>>>,
+    /// With the certificate whose key signed it.
+    payloads: BTreeMap<MemberId, BTreeMap<Vec<u8>, Serial>>,
     /// When the last record was made that a node acknowledged to its operator.
     acknowledged: BTreeMap<usize, Timestamp>,
-    /// Nodes whose clock was set wrong: what they date may count later, or give way to what was said before.
-    misled: BTreeSet<usize>,
+    /// Members one of whose clocks was set wrong: what it dates may count later, or give way to what was said before.
+    misled: BTreeSet<MemberId>,
     /// Whose record each node held when everything had healed.
     held: BTreeMap<usize, BTreeSet<MemberId>>,
 }
 
 impl Said {
-    pub(crate) fn said(&mut self, member: MemberId, payload: &[u8]) {
-        self.payloads.entry(member).or_default().insert(payload.to_vec());
+    pub(crate) fn said(&mut self, member: MemberId, by: Serial, payload: &[u8]) {
+        self.payloads.entry(member).or_default().insert(payload.to_vec(), by);
     }
 
     pub(crate) fn acknowledged(&mut self, node: usize, made: Timestamp) {
         self.acknowledged.insert(node, made);
     }
 
-    pub(crate) fn misled(&mut self, node: usize) {
-        self.misled.insert(node);
+    pub(crate) fn misled(&mut self, member: MemberId) {
+        self.misled.insert(member);
     }
 
     pub(crate) fn note(&mut self, in_force: &[(usize, &Node)]) {
@@ -64,13 +70,12 @@ impl Said {
         for (_, node) in &knowing {
             let by = node.identity.serial;
             for (member, (_, record)) in &node.durable.contacts {
-                let said = self.payloads.get(member);
-                if !said.is_some_and(|said| said.contains(&record.payload)) {
+                if self.signer(*member, &record.payload).is_none() {
                     return Err(Violation::ForgedContact { by, member: *member });
                 }
             }
             let roster = &node.volatile.as_ref().unwrap().roster;
-            let expected: Vec<MemberId> = counting(node, admins, now).into_keys().collect();
+            let expected: Vec<MemberId> = self.counting(node, admins, now).into_keys().collect();
             if node.book().standing(roster, now).0 != expected {
                 return Err(Violation::ContactCounts { by });
             }
@@ -82,28 +87,55 @@ impl Said {
         let moving =
             all.filter(|(_, (_, record))| made(&record.payload) > settled).map(|(member, _)| *member);
         let moving: BTreeSet<MemberId> = moving.collect();
-        let truth = counting(first, admins, now);
+        let truth = self.counting(first, admins, now);
         let is_same = |other: &BTreeMap<MemberId, Vec<u8>>| {
             let mut both = truth.keys().chain(other.keys()).filter(|member| !moving.contains(*member));
             both.all(|member| truth.get(member) == other.get(member))
         };
         for (_, node) in &knowing {
-            if !is_same(&counting(node, admins, now)) {
+            if !is_same(&self.counting(node, admins, now)) {
                 let (one, other) = (first.identity.serial, node.identity.serial);
                 return Err(Violation::ContactsDiffer { one, other });
             }
         }
         for (number, node) in knowing {
             let Some(last) = self.acknowledged.get(&number) else { continue };
-            if restored.contains(&number) || self.misled.contains(&number) {
+            let member = node.identity.member;
+            if restored.contains(&number) || self.misled.contains(&member) {
                 continue;
             }
-            let member = node.identity.member;
+            if self.is_displaced(member, *last, admins, now) {
+                continue;
+            }
             if truth.get(&member).is_none_or(|payload| made(payload) < *last) {
                 return Err(Violation::ContactLost { member });
             }
         }
         Ok(())
+    }
+
+    /// The records that a node holds and goes by: signed by a key whose certificate is in force, and made by now.
+    fn counting(&self, node: &Node, admins: &Admins, now: Timestamp) -> BTreeMap<MemberId, Vec<u8>> {
+        let latest = now.saturating_add(SKEW);
+        let held =
+            node.durable.contacts.iter().map(|(member, (_, record))| (*member, record.payload.clone()));
+        held.filter(|(member, payload)| {
+            let signer = self.signer(*member, payload);
+            made(payload) <= latest && signer.is_some_and(|serial| admins.ledger[&serial].is_in_force(now))
+        })
+        .collect()
+    }
+
+    fn signer(&self, member: MemberId, payload: &[u8]) -> Option<Serial> {
+        self.payloads.get(&member)?.get(payload).copied()
+    }
+
+    /// Whether a later record took the place of one made at `made_at` by the key of another node of its member, and counts no
+    /// more because that node is none: then the member has to say anew where it is reached.
+    fn is_displaced(&self, member: MemberId, made_at: Timestamp, admins: &Admins, now: Timestamp) -> bool {
+        let said = self.payloads.get(&member).into_iter().flatten();
+        let mut later = said.filter(|(payload, _)| made(payload) >= made_at);
+        later.any(|(_, serial)| !admins.ledger[serial].is_in_force(now))
     }
 
     /// Later, when nobody says anything: what was held is, until its member's last certificate has run out for so long.
@@ -128,23 +160,13 @@ fn certificates(member: MemberId, admins: &Admins) -> impl Iterator<Item = &Gran
     admins.ledger.values().filter(move |granted| granted.member == member)
 }
 
-/// The records that a node holds and goes by: of members with a certificate in force, and made by now.
-fn counting(node: &Node, admins: &Admins, now: Timestamp) -> BTreeMap<MemberId, Vec<u8>> {
-    let latest = now.saturating_add(SKEW);
-    let held = node.durable.contacts.iter().map(|(member, (_, record))| (*member, record.payload.clone()));
-    held.filter(|(member, payload)| {
-        made(payload) <= latest && certificates(*member, admins).any(|granted| granted.is_in_force(now))
-    })
-    .collect()
-}
-
 fn made(payload: &[u8]) -> Timestamp {
     Timestamp::from_micros(ContactRecord::decode(payload).unwrap().made)
 }
 
 /// Whether nothing of a member is kept any longer. A suspension is none that ends before the certificate does.
 fn is_over(member: MemberId, admins: &Admins, now: Timestamp) -> bool {
-    certificates(member, admins).all(|granted| match granted.ended {
+    certificates(member, admins).all(|granted| match granted.ended() {
         Some((_, effective)) if effective != Timestamp::ZERO && effective <= now => true,
         _ => granted.not_after.saturating_add(KEPT) <= now,
     })

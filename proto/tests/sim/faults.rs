@@ -80,6 +80,10 @@ pub(crate) enum Defect {
     SkipsAdmission,
     /// Hands keys to whoever asks.
     GrantsAnyone,
+    /// Hands keys to every node of its own member, whatever became of that.
+    TrustsItsMember,
+    /// Takes the second node of a member for a newcomer.
+    ForgetsItsMembers,
     /// Goes on sealing under a key whose readers shrank.
     KeepsItsKey,
     /// Sends its messages before they are durable.
@@ -92,6 +96,8 @@ pub(crate) enum Defect {
     KeepsProofsToItself,
     /// Relies on gossip alone.
     NeverSyncs,
+    /// Waits for answers to sync that were lost.
+    WaitsForEver,
     /// Drops what a message's audience says.
     IgnoresAudience,
     /// Shows what was taken back.

@@ -16,9 +16,10 @@ use belfry_proto::{
 };
 
 use crate::{
-    admins::{ARCHIVE, Admins, GRANT_DELAY, GROUPS, Granted, RECENT, WINDOW},
+    admins::{ARCHIVE, Admins, GRANT_DELAY, GROUPS, RECENT, WINDOW},
     contacts::Said,
-    node::{Conduct, Content, Entry, Node, Observation, Words},
+    ledger::{Granted, Ledger, entitled_since, may_always_have},
+    node::{Conduct, Content, Entry, MOST_UNDER_WAY, Node, Observation, Words},
 };
 
 /// A broken promise.
@@ -54,6 +55,8 @@ pub(crate) enum Violation {
     Acknowledged { by: Serial, times: usize },
     /// One peer was asked more often in one comparison than any answer is worth.
     Endless { by: Serial, asked: usize },
+    /// G6: more is asked for at once, of all or of one peer, than answers may take room.
+    TooManyAsked { by: Serial, under_way: usize, of_peer: usize },
     /// Comparing by slices, or under the number before, comes to something else than comparing in full.
     SlicesDiffer { by: Serial, of: Serial, group: GroupId },
     /// G3: a contact record that its member never said.
@@ -109,9 +112,9 @@ impl Oracle {
         self.restored.insert(node);
     }
 
-    /// A node's clock was set wrong, or right again.
-    pub(crate) fn misled(&mut self, node: usize) {
-        self.contacts.misled(node);
+    /// The clock of a member's node was set wrong, or right again.
+    pub(crate) fn misled(&mut self, member: MemberId) {
+        self.contacts.misled(member);
     }
 
     /// A node told its operator that a contact record made then is kept.
@@ -124,7 +127,7 @@ impl Oracle {
         by: &Node,
         observation: &Observation,
         forwarder: Option<Conduct>,
-        ledger: &BTreeMap<Serial, Granted>,
+        ledger: &Ledger,
         now: Timestamp,
     ) -> Result<(), Violation> {
         let serial = by.identity.serial;
@@ -176,6 +179,16 @@ impl Oracle {
             {
                 Err(Violation::HonestPeerRejected { by: serial, code })
             }
+            // Whoever keeps the rules has something of so many logs that it claims.
+            Observation::SetAside { .. } if forwarder == Some(Conduct::Honest) => {
+                Err(Violation::HonestPeerRejected { by: serial, code: "claims-nothing" })
+            }
+            Observation::Fetching { under_way, of_peer }
+                if *under_way > MOST_UNDER_WAY.0 || *of_peer > MOST_UNDER_WAY.1 =>
+            {
+                let (under_way, of_peer) = (*under_way, *of_peer);
+                Err(Violation::TooManyAsked { by: serial, under_way, of_peer })
+            }
             Observation::Compared { asked, .. } if *asked > MOST_QUESTIONS => {
                 Err(Violation::Endless { by: serial, asked: *asked })
             }
@@ -184,7 +197,7 @@ impl Oracle {
                 Err(Violation::Endless { by: serial, asked: *asked })
             }
             Observation::Said { payload } => {
-                self.contacts.said(by.identity.member, payload);
+                self.contacts.said(by.identity.member, serial, payload);
                 Ok(())
             }
             Observation::Rejected { .. }
@@ -192,9 +205,13 @@ impl Oracle {
             | Observation::ComparedContacts { .. }
             | Observation::Contacts
             | Observation::Spoiled { .. }
+            | Observation::Fetching { .. }
+            | Observation::SetAside { .. }
+            | Observation::PutOff
             | Observation::Unsigned
             | Observation::Shredded
-            | Observation::Granted(_)
+            | Observation::Granted { .. }
+            | Observation::Refused
             | Observation::Parked
             | Observation::Quarantined
             | Observation::Forked => Ok(()),
@@ -206,7 +223,7 @@ impl Oracle {
         &self,
         reader: Serial,
         words: &Words,
-        ledger: &BTreeMap<Serial, Granted>,
+        ledger: &Ledger,
         now: Timestamp,
     ) -> Result<(), Unentitled> {
         let (granted, author) = (&ledger[&reader], &ledger[&words.author]);
@@ -223,7 +240,7 @@ impl Oracle {
         let knew = |(height, effective): (Height, Timestamp)| {
             height.get() <= words.height && effective <= words.created
         };
-        if granted.ended.is_some_and(knew) {
+        if granted.ended().is_some_and(knew) {
             return Err(Unentitled::Ended);
         }
         if words.created >= granted.not_after {
@@ -244,15 +261,17 @@ impl Oracle {
         let Some((key, made_at, _)) = words.key else { return Ok(()) };
         let (made_at, sealed_at) = (Height::new(made_at), Height::new(words.height));
         // Known to be suspended, and sealed under a key from before.
-        if granted.gaps.iter().any(|(from, to)| *from <= sealed_at && sealed_at < *to && made_at < *from) {
+        if granted.gaps().any(|(from, to)| from <= sealed_at && sealed_at < to && made_at < from) {
             return Err(Unentitled::Ended);
         }
-        if granted.is_entitled_at(made_at) || granted.member == author.member {
+        let group = words.draft.group;
+        if granted.member == author.member || may_always_have(ledger, granted, group, made_at, words.created)
+        {
             return Ok(());
         }
-        let at = granted.since.1;
+        let at = entitled_since(ledger, granted.member, group).map_or(now, |spell| spell.at);
         let last_use = self.last_use.get(&key).copied().unwrap_or_default();
-        let allowed = match words.draft.group {
+        let allowed = match group {
             ARCHIVE => true,
             RECENT => last_use >= at.saturating_sub(WINDOW),
             _ => false,
@@ -387,14 +406,9 @@ impl Oracle {
                 let Some((key, ..)) = words.key else { continue };
                 let by_name = words.draft.audience == Audience::Recipients;
                 let may = self.entitlement(serial, words, &admins.ledger, now).is_ok()
-                    && is_owed(
-                        &admins.ledger[&serial],
-                        &admins.ledger[&words.author],
-                        words,
-                        last_uses[&key],
-                    );
+                    && is_owed(&admins.ledger, serial, words, last_uses[&key]);
                 // Named recipients are sealed to as their author's admin log knew them.
-                let known = admins.ledger[&serial].since.0.get() <= words.height;
+                let known = admins.ledger[&serial].since().from.get() <= words.height;
                 let owed = may && if by_name { known } else { givable.contains(&key) };
                 if owed && !entry.is_bare && !matches!(entry.content, Content::Opened(_)) {
                     let (message, found) = (entry.id, entry.content);
@@ -443,21 +457,22 @@ fn keepers<'a>(group: GroupId, of: &[(usize, &'a Node)], admins: &Admins) -> Vec
 }
 
 /// Whether somebody who lacks a key is granted it now, the waiting over: less than what it may once have had.
-fn is_owed(reader: &Granted, author: &Granted, words: &Words, last_use: Timestamp) -> bool {
+fn is_owed(ledger: &Ledger, reader: Serial, words: &Words, last_use: Timestamp) -> bool {
+    let (reader, author, group) = (&ledger[&reader], &ledger[&words.author], words.draft.group);
     let made_at = words.key.map_or(0, |(_, made_at, _)| made_at);
-    let (since, at) = reader.since;
-    let history = match words.draft.group {
+    let Some(since) = entitled_since(ledger, reader.member, group) else { return false };
+    let history = match group {
         ARCHIVE => true,
-        RECENT => last_use >= at.saturating_sub(WINDOW),
+        RECENT => last_use >= since.at.saturating_sub(WINDOW),
         _ => false,
     };
-    reader.member == author.member || since.get() <= made_at || history
+    reader.member == author.member || since.from.get() <= made_at || history
 }
 
 /// Whether the admins' word hides a message of a chain, by the ledger.
 fn is_beyond(author: &Granted, words: &Words, log: LogId, sequence: u64, chain: &[&Entry]) -> bool {
     let Some(cut) = &author.cut else {
-        return author.ended.is_some_and(|(_, effective)| words.created >= effective);
+        return author.ended().is_some_and(|(_, effective)| words.created >= effective);
     };
     match cut.get(&log) {
         Some((last, message)) => {
@@ -465,6 +480,6 @@ fn is_beyond(author: &Granted, words: &Words, log: LogId, sequence: u64, chain: 
             sequence > *last || !reached
         }
         // Opened after a resumption.
-        None => author.ended.is_some() || words.height < author.since.0.get(),
+        None => author.ended().is_some() || words.height < author.since().from.get(),
     }
 }

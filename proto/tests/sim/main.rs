@@ -1,13 +1,13 @@
-//! A coalition of up to seventeen nodes on virtual time, every decision by `belfry-proto` itself.
+//! A coalition of up to twenty-two nodes on virtual time, every decision by `belfry-proto` itself.
 //!
 //! ```text
 //! seed ─▶ scenario ─▶ world (clock, queue, links) ─▶ nodes (durable │ volatile) ─▶ observations ─▶ oracle
 //! ```
 //!
 //! One seed decides everything: who takes part, what is published, which packets are lost, late or doubled,
-//! who is cut off, who crashes before or after which batch, whose clock is hours off, what is taken back, by whom, and
-//! lifted, who is revoked, suspended, expires or joins, who says where it is reached, who still runs the release before, and
-//! which of them cheat. The oracle holds its own ledger of what was granted and signed, listens all the time,
+//! who is cut off, who sleeps or crashes before or after which batch, whose clock is hours off, what is taken back, by whom,
+//! and lifted, who is revoked, suspended, expires or joins, who runs a second node and what befalls one of the two, who says
+//! where it is reached, who still runs the release before, and which of them cheat. The oracle holds its own ledger of what was granted and signed, listens all the time,
 //! and after everything healed compares all nodes with it and with each other. `scripts/sim` plays more seeds.
 
 #![allow(
@@ -15,6 +15,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::large_enum_variant,
     unreachable_pub,
     missing_docs,
     reason = "a test crate"
@@ -26,10 +27,12 @@ mod endings;
 mod faults;
 mod frontiers;
 mod invariants;
+mod ledger;
 mod network;
 mod node;
 mod offices;
 mod scenario;
+mod stats;
 mod world;
 
 use std::{
@@ -39,7 +42,8 @@ use std::{
 
 use faults::{Defect, Point};
 use invariants::{Unentitled, Violation};
-use world::{Failure, Report, Stats, run, run_with};
+use stats::Stats;
+use world::{Failure, Report, run, run_with};
 
 /// Seeds of an ordinary test run.
 const SEEDS: std::ops::Range<u64> = 0..12;
@@ -68,12 +72,16 @@ fn promises_hold_through_loss_crashes_partitions_and_cheats() {
         ("delayed", total(|s| s.delayed)),
         ("opened", total(|s| s.opened)),
         ("granted", total(|s| s.grants)),
+        ("granted within a member", total(|s| s.within)),
         ("refused", total(|s| s.refusals)),
         ("parked", total(|s| s.parked)),
         ("quarantined", total(|s| s.quarantined)),
         ("forked", total(|s| s.forks)),
         ("rejected", total(|s| s.rejected)),
         ("spoiled", total(|s| s.spoiled)),
+        ("fetched", total(|s| s.fetched)),
+        ("set aside", total(|s| s.set_aside)),
+        ("put off", total(|s| s.put_off)),
         ("unsigned", total(|s| s.unsigned)),
         ("shredded", total(|s| s.shredded)),
         ("listed by slices", total(|s| s.by_slices)),
@@ -86,7 +94,8 @@ fn promises_hold_through_loss_crashes_partitions_and_cheats() {
     let of_members = ["revoke with cut", "revoke without cut", "late joiner", "part", "suspend", "restore"];
     let of_messages = ["retract", "erase", "hide", "lift", "set clock"];
     let of_nodes = ["contact", "update"];
-    for act in of_members.into_iter().chain(of_messages).chain(of_nodes) {
+    let of_twins = ["second node", "sleep", "cut off", "tell one node", "revoke a whole member"];
+    for act in of_members.into_iter().chain(of_messages).chain(of_nodes).chain(of_twins) {
         assert!(acts.contains(act), "no seed has: {act}");
     }
 }
@@ -144,6 +153,16 @@ fn the_invariants_notice_a_node_that_skips_the_grant_rule() {
 }
 
 #[test]
+fn the_invariants_notice_a_node_that_trusts_another_of_its_member_that_was_revoked() {
+    noticed(Defect::TrustsItsMember, |v| matches!(v, Violation::Opened { why: Unentitled::Ended, .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_takes_the_second_one_of_a_member_for_a_newcomer() {
+    noticed(Defect::ForgetsItsMembers, |v| matches!(v, Violation::NeverOpened { .. }));
+}
+
+#[test]
 fn the_invariants_notice_a_publisher_that_ignores_revocation() {
     noticed(Defect::KeepsItsKey, |v| {
         matches!(v, Violation::Opened { why: Unentitled::Ended | Unentitled::Expired, .. })
@@ -181,6 +200,11 @@ fn the_invariants_notice_a_node_that_keeps_the_proof_of_a_fork_to_itself() {
 #[test]
 fn the_invariants_notice_a_node_that_never_syncs() {
     noticed(Defect::NeverSyncs, |v| matches!(v, Violation::FrontiersDiffer { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_waits_for_answers_that_were_lost() {
+    noticed(Defect::WaitsForEver, |v| matches!(v, Violation::FrontiersDiffer { .. }));
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub(crate) struct Network {
     pub(crate) straggle: f64,
     /// One side of a partition; empty when whole.
     pub(crate) apart: BTreeSet<usize>,
+    /// Nodes that reach nobody.
+    pub(crate) cut_off: BTreeSet<usize>,
     /// Told apart in the trace's summary.
     pub(crate) lost: u64,
     pub(crate) repeated: u64,
@@ -59,6 +61,7 @@ impl Network {
             repeat: rng.random_range(0.0..0.1),
             straggle: rng.random_range(0.0..0.1),
             apart: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
             lost: 0,
             repeated: 0,
             delayed: 0,
@@ -69,10 +72,12 @@ impl Network {
     pub(crate) fn heal(&mut self) {
         (self.loss, self.repeat, self.straggle) = (0.0, 0.0, 0.0);
         self.apart.clear();
+        self.cut_off.clear();
     }
 
     pub(crate) fn is_parted(&self, one: usize, other: usize) -> bool {
-        self.apart.contains(&one) != self.apart.contains(&other)
+        let is_cut_off = self.cut_off.contains(&one) || self.cut_off.contains(&other);
+        is_cut_off || self.apart.contains(&one) != self.apart.contains(&other)
     }
 
     /// When the copies of a packet sent now arrive: none, one or two.

@@ -1,7 +1,7 @@
 //! One node: what it must not lose, what it may, and the events that move it.
 //!
-//! Every decision is `belfry-proto`'s. What the daemon adds between them (when to ask whom, in which order to
-//! make things durable) is modelled here in its shortest form.
+//! Every decision is `belfry-proto`'s, down to which page is asked of whom. What the daemon adds between them (when to
+//! compare with whom, in which order to make things durable) is modelled here in its shortest form.
 
 mod boasts;
 mod clock;
@@ -12,12 +12,15 @@ mod intake;
 mod lies;
 mod log;
 mod membership;
+mod outcome;
 mod publish;
+mod pulling;
 mod sync;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use belfry_proto::{
@@ -28,7 +31,7 @@ use belfry_proto::{
     envelope::ContentKey,
     id::{CoalitionId, GossipId, GroupId, KeyId, LogId, MemberId, MessageId, PublicationId, Serial},
     schema::{self, Audience},
-    sync::{Comparison, GroupFrontier, Range, number, slices::FEW},
+    sync::{Ask, Comparison, GroupFrontier, Range, number, slices::FEW},
     time::Timestamp,
     trust::{
         charter::CharterChain,
@@ -41,9 +44,11 @@ use belfry_proto::{
 use prost::Message;
 use rand::{rngs::StdRng, seq::IndexedRandom};
 
+use self::pulling::{Pulling, Round};
 pub(crate) use self::{
     log::{Content, Entry, Logs},
     publish::{Draft, Words},
+    pulling::MOST_UNDER_WAY,
 };
 use crate::{
     admins::GROUPS,
@@ -122,6 +127,7 @@ pub(crate) struct Volatile {
     fictions: BTreeMap<GroupId, Arc<GroupFrontier>>,
     /// Sums of slices, as others told them to a liar.
     sums: BTreeMap<(PublicKey, GroupId), Vec<u8>>,
+    pulling: Pulling,
 }
 
 struct ActiveKey {
@@ -138,6 +144,7 @@ enum Asked {
     PushAdmin,
     /// Under that number of the protocol.
     Sync {
+        peer: PublicKey,
         number: u32,
         what: Synced,
     },
@@ -149,9 +156,14 @@ enum Asked {
 
 /// What of sync a reply will answer, and of comparisons how often the peer was asked.
 enum Synced {
-    Frontier(Comparison, usize),
-    Range(Range),
-    Fork(Range),
+    Frontier {
+        comparison: Comparison,
+        asked: usize,
+        round: Round,
+    },
+    /// And the range that was asked for: of missing bodies, one stretch of them.
+    Page(Ask<PublicKey>, Range),
+    Fork(Ask<PublicKey>),
     Contacts(ContactPull, usize),
     /// A contact record; nothing follows.
     Told,
@@ -181,8 +193,12 @@ pub(crate) enum Observation {
         from: PublicKey,
         code: &'static str,
     },
-    /// A key handed over, or refused by the rule.
-    Granted(bool),
+    /// A key handed over, maybe to another node of its holder's member.
+    Granted {
+        within: bool,
+    },
+    /// A key refused by the rule.
+    Refused,
     Parked,
     Quarantined,
     Forked,
@@ -210,14 +226,29 @@ pub(crate) enum Observation {
         from: PublicKey,
         code: &'static str,
     },
+    /// A page or a proof is asked for: how many are by now, and of this peer.
+    Fetching {
+        under_way: usize,
+        of_peer: usize,
+    },
+    /// A peer has nothing of all that it claims.
+    SetAside {
+        from: PublicKey,
+    },
+    /// A peer that is to be compared with has to rest first.
+    PutOff,
 }
 
 /// What a handler gets: its clock, its dice, and where to put what comes of it.
 pub(crate) struct Cx<'a> {
     pub(crate) now: Timestamp,
+    /// Since the world began, by a clock that nobody sets.
+    pub(crate) elapsed: Duration,
     pub(crate) rng: &'a mut StdRng,
     pub(crate) out: Vec<(PublicKey, Packet)>,
     pub(crate) observed: Vec<Observation>,
+    /// After how long to wake the node.
+    pub(crate) wakes: Vec<Duration>,
     /// Numbers of requests, unique in the world.
     pub(crate) ids: &'a mut u64,
     /// The newest number of sync that each node's release speaks.
@@ -236,6 +267,10 @@ impl Cx<'_> {
 
     fn reply(&mut self, to: PublicKey, id: u64, message: &impl Message) {
         self.send(to, Packet::Reply { id, bytes: message.encode_to_vec() });
+    }
+
+    fn wake_after(&mut self, wait: Duration) {
+        self.wakes.push(wait);
     }
 
     fn saw(&mut self, observation: Observation) {
@@ -315,6 +350,7 @@ impl Node {
             loot: BTreeMap::new(),
             fictions: BTreeMap::new(),
             sums: BTreeMap::new(),
+            pulling: Pulling::default(),
         });
     }
 
@@ -405,7 +441,7 @@ impl Node {
             Asked::Greet | Asked::PullAdmin | Asked::PushAdmin => {
                 self.hello_answered(from, &asked, bytes, cx)
             }
-            Asked::Sync { number, what } => self.sync_answered(from, number, what, bytes, cx),
+            Asked::Sync { number, what, .. } => self.sync_answered(from, number, what, bytes, cx),
             Asked::Keys { group, ids } => self.keys_answered(group, &ids, bytes, cx),
         }
     }

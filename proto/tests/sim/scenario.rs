@@ -1,12 +1,14 @@
 //! What a seed is about: who takes part, what they publish, what goes wrong and when.
 
+pub(crate) mod twins;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
 use belfry_proto::{
-    id::{GroupId, MemberId, PublicationId, Serial},
+    id::{GroupId, MemberId, PublicationId},
     schema::{self, Audience, Role, WithdrawalGround, WithdrawalMode},
     sync::{number, slices::FEW},
     time::Timestamp,
@@ -21,6 +23,7 @@ use crate::{
     admins::{ARCHIVE, Ask, FRESH, GRANT_DELAY, GROUPS},
     faults::{Fuse, Point},
     node::{Conduct, Content, Draft, Entry, Node},
+    scenario::twins::Twins,
     world::World,
 };
 
@@ -63,6 +66,19 @@ pub(crate) enum Act {
         ask: Ask,
         conduct: Conduct,
     },
+    /// The member that runs this node gets another one.
+    Second(usize),
+    /// A node is down for long.
+    Sleep {
+        node: usize,
+        lasts: Duration,
+    },
+    /// A node reaches nobody.
+    CutOff(usize),
+    /// It does again.
+    Reconnect(usize),
+    /// The operator of this node imports the admins' log.
+    Tell(usize),
     /// An operator says where its member is reached.
     Contact(usize),
     /// A node gets the release of the others.
@@ -83,6 +99,11 @@ pub(crate) enum Decided {
     Depart {
         node: usize,
         after: Duration,
+    },
+    /// Every node of the member that runs this one, at once.
+    Expel {
+        node: usize,
+        with_cut: bool,
     },
     Suspend {
         node: usize,
@@ -112,6 +133,12 @@ impl Act {
             Self::Backup(_) => "backup",
             Self::Restore(_) => "restore",
             Self::Join { .. } => "late joiner",
+            Self::Second(_) => "second node",
+            Self::Sleep { .. } => "sleep",
+            Self::CutOff(_) => "cut off",
+            Self::Reconnect(_) => "reconnect",
+            Self::Tell(_) => "tell one node",
+            Self::Admin(Decided::Expel { .. }) => "revoke a whole member",
             Self::Admin(Decided::Revoke { with_cut: true, .. }) => "revoke with cut",
             Self::Admin(Decided::Revoke { with_cut: false, .. }) => "revoke without cut",
             Self::Admin(Decided::Depart { .. }) => "depart",
@@ -148,7 +175,14 @@ pub(crate) fn plan(world: &mut World) -> Plan {
     let steady = authors.clone();
     let thief = certify(world, publishers.clone(), Conduct::Thief, false, far);
     authors.push(thief);
-    certify(world, BTreeMap::new(), Conduct::Honest, false, far);
+    // Some read with one node and carry with another.
+    if world.rng.random_bool(0.3) {
+        let member = world.nodes[steady[1]].identity.member;
+        let ask = Ask { member, groups: BTreeMap::new(), supervisor: false, not_after: far };
+        world.certify(&ask, Conduct::Honest);
+    } else {
+        certify(world, BTreeMap::new(), Conduct::Honest, false, far);
+    }
     authors.push(certify(world, publishers.clone(), Conduct::Liar, false, far));
     let mut maybe = |world: &mut World, groups: &BTreeMap<GroupId, Role>, conduct, supervisor, until| {
         world.rng.random_bool(0.6).then(|| certify(world, groups.clone(), conduct, supervisor, until))
@@ -164,10 +198,14 @@ pub(crate) fn plan(world: &mut World) -> Plan {
     let leaver = maybe(world, &publishers, Conduct::Honest, false, far);
     let expires = world.now.saturating_add(FAULTS_LAST / 2);
     let expiring = maybe(world, &publishers, Conduct::Honest, false, expires);
-    authors.extend([equivocator, forger, curious, leaver, expiring].into_iter().flatten());
+    let expelled = maybe(world, &publishers, Conduct::Honest, false, far);
+    authors.extend([equivocator, forger, curious, leaver, expiring, expelled].into_iter().flatten());
     let stewards: Vec<usize> = stewards.into_iter().flatten().collect();
     authors.extend(&stewards);
-    let members: Vec<MemberId> = world.nodes.iter().map(|node| node.identity.member).collect();
+    let twins = Twins::certify(world, &steady, thief, expelled);
+    authors.extend(twins.seconds());
+    let members: BTreeSet<MemberId> = world.nodes.iter().map(|node| node.identity.member).collect();
+    let members: Vec<MemberId> = members.into_iter().collect();
     world.start_all();
 
     let count = world.nodes.len();
@@ -187,6 +225,7 @@ pub(crate) fn plan(world: &mut World) -> Plan {
     partitions(rng, count, &mut acts);
     crashes(rng, count, &steady, &mut acts);
     decisions(rng, thief, leaver, &mut acts);
+    twins.acts(rng, &members, &mut acts);
     if let Some(node) = equivocator.filter(|_| rng.random_bool(0.4)) {
         let with_cut = rng.random_bool(0.7);
         acts.push((moment(rng), Act::Admin(Decided::Revoke { node, with_cut })));
@@ -285,7 +324,11 @@ fn crashes(rng: &mut StdRng, count: usize, steady: &[usize], acts: &mut Vec<(Dur
 fn decisions(rng: &mut StdRng, thief: usize, leaver: Option<usize>, acts: &mut Vec<(Duration, Act)>) {
     let revoked = Duration::from_secs(rng.random_range(1200..5400));
     let with_cut = rng.random_bool(0.6);
-    acts.push((revoked, Act::Admin(Decided::Revoke { node: thief, with_cut })));
+    let decided = match rng.random_bool(0.3) {
+        true => Decided::Expel { node: thief, with_cut },
+        false => Decided::Revoke { node: thief, with_cut },
+    };
+    acts.push((revoked, Act::Admin(decided)));
     if rng.random_bool(0.4) {
         let later = revoked + Duration::from_secs(rng.random_range(60..1800));
         acts.push((later, Act::Admin(Decided::ExtendCut { node: thief })));
@@ -347,7 +390,7 @@ fn releases(world: &mut World, acts: &mut Vec<(Duration, Act)>) {
 /// A withdrawal of what the node has read: mostly its own, else anybody's, though that is nobody's place but a
 /// steward's. Of a lift, any withdrawals that it holds.
 pub(crate) fn withdrawal(world: &mut World, node: usize, mode: WithdrawalMode) -> Option<Draft> {
-    let own = world.rng.random_bool(0.7).then_some(world.nodes[node].identity.serial);
+    let own = world.rng.random_bool(0.7).then_some(world.nodes[node].identity.member);
     withdrawal_of(world, node, mode, own)
 }
 
@@ -360,13 +403,13 @@ fn withdrawal_of(
     world: &mut World,
     node: usize,
     mode: WithdrawalMode,
-    only: Option<Serial>,
+    only: Option<MemberId>,
 ) -> Option<Draft> {
     let (logs, rng) = (&world.nodes[node].durable.logs, &mut world.rng);
     let is_lift = mode == WithdrawalMode::Lift;
     let fits = |entry: &Entry| match entry.content {
         Content::Withdrawal => is_lift,
-        Content::Opened(_) => !is_lift && only.is_none_or(|serial| entry.serial == serial),
+        Content::Opened(_) => !is_lift && only.is_none_or(|member| entry.member == member),
         _ => false,
     };
     let held = || logs.entries().filter(|(_, entry)| fits(entry));
@@ -396,6 +439,20 @@ pub(crate) fn decide(world: &mut World, decided: Decided) {
             let cut = if with_cut { heads(world, node) } else { Vec::new() };
             let serial = serial(world, node);
             world.admins.revoke(serial, now, cut, &mut world.rng, now);
+        }
+        Decided::Expel { node, with_cut } => {
+            let member = world.nodes[node].identity.member;
+            let is_in = |world: &World, of: usize| {
+                let identity = &world.nodes[of].identity;
+                identity.member == member && world.admins.ledger[&identity.serial].ended().is_none()
+            };
+            for of in 0..world.nodes.len() {
+                if is_in(world, of) {
+                    let cut = if with_cut { heads(world, of) } else { Vec::new() };
+                    let serial = serial(world, of);
+                    world.admins.revoke(serial, now, cut, &mut world.rng, now);
+                }
+            }
         }
         Decided::Depart { node, after } => {
             let serial = serial(world, node);

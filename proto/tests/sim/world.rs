@@ -1,9 +1,6 @@
 //! Virtual time, and everything that happens in it, in one order.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use belfry_proto::{
     crypto::{hpke::KemSecret, sign::PublicKey, sign::SigningKey},
@@ -21,7 +18,8 @@ use crate::{
     invariants::{Oracle, Violation},
     network::{Network, Packet, Protocol},
     node::{Conduct, Cx, Draft, Durable, Identity, Node, Observation},
-    scenario::{self, Act},
+    scenario::{self, Act, twins},
+    stats::Stats,
 };
 
 /// 2026-01-01.
@@ -38,60 +36,9 @@ const GONE: Duration = Duration::from_secs((30 + 91) * 24 * 3600);
 enum Event {
     Deliver { from: usize, to: usize, packet: Packet },
     Tick(usize),
+    Wake(usize),
     Restart(usize),
     Act(Act),
-}
-
-/// What a run went through: a run that met no fault proves nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stats {
-    pub(crate) virtual_time: Duration,
-    pub(crate) packets: u64,
-    pub(crate) lost: u64,
-    pub(crate) repeated: u64,
-    pub(crate) delayed: u64,
-    pub(crate) signed: u64,
-    pub(crate) opened: u64,
-    pub(crate) grants: u64,
-    pub(crate) refusals: u64,
-    pub(crate) parked: u64,
-    pub(crate) quarantined: u64,
-    pub(crate) forks: u64,
-    pub(crate) rejected: u64,
-    pub(crate) spoiled: u64,
-    pub(crate) unsigned: u64,
-    pub(crate) shredded: u64,
-    pub(crate) by_slices: u64,
-    pub(crate) contacts: u64,
-    pub(crate) older: u64,
-    pub(crate) crashes: BTreeSet<(Point, bool)>,
-    pub(crate) batches: BTreeMap<Point, u64>,
-    pub(crate) acts: BTreeMap<&'static str, u64>,
-}
-
-impl Stats {
-    /// How often each kind of thing went wrong, or was done wrong.
-    pub(crate) fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counted = [
-            ("packets lost", self.lost),
-            ("packets repeated", self.repeated),
-            ("packets held up", self.delayed),
-            ("forged or bent messages refused", self.rejected),
-            ("answers to sync that are none", self.spoiled),
-            ("entries that their author did not sign", self.unsigned),
-            ("forks found", self.forks),
-            ("messages beyond a cut", self.quarantined),
-            ("messages ahead of the admin log", self.parked),
-            ("bodies erased", self.shredded),
-            ("frontiers listed by slices", self.by_slices),
-            ("contact records taken", self.contacts),
-            ("requests under the number before", self.older),
-            ("kinds of crash, before or after a batch", self.crashes.len() as u64),
-        ];
-        let acts = self.acts.iter().map(|(act, count)| (*act, *count));
-        let acts: Vec<_> = acts.filter(|(act, _)| !["publish", "import", "contact"].contains(act)).collect();
-        counted.into_iter().chain(acts)
-    }
 }
 
 /// What came of a seed.
@@ -128,6 +75,8 @@ pub(crate) struct World {
     /// Nodes certified before anything happened.
     founders: usize,
     snapshots: BTreeMap<usize, Durable>,
+    /// Nodes that stay down until then.
+    asleep: BTreeMap<usize, Timestamp>,
     trace: blake3::Hasher,
     stats: Stats,
 }
@@ -190,6 +139,7 @@ impl World {
             oracle: Oracle::default(),
             founders: 0,
             snapshots: BTreeMap::new(),
+            asleep: BTreeMap::new(),
             trace: blake3::Hasher::new(),
             stats: Stats::default(),
             rng,
@@ -298,8 +248,19 @@ impl World {
                 }
                 Ok(())
             }
+            Event::Wake(number) => {
+                self.trace.update(&[number as u8]);
+                if self.nodes[number].is_up() {
+                    self.with(number, |node, cx| {
+                        node.wake(cx);
+                        Ok(())
+                    })?;
+                }
+                Ok(())
+            }
             Event::Restart(number) => {
-                if !self.nodes[number].is_up() {
+                let is_asleep = self.asleep.get(&number).is_some_and(|until| *until > self.now);
+                if !is_asleep && !self.nodes[number].is_up() {
                     self.nodes[number].start();
                     self.with(number, Node::catch_up)?;
                 }
@@ -319,21 +280,26 @@ impl World {
         let micros = self.now.as_micros().saturating_add_signed(node.clock_error);
         let mut cx = Cx {
             now: Timestamp::from_micros(micros),
+            elapsed: self.now.since(BEGINNING),
             rng: &mut self.rng,
             out: Vec::new(),
             observed: Vec::new(),
+            wakes: Vec::new(),
             ids: &mut self.ids,
             numbers: &self.numbers,
         };
         let result = act(node, &mut cx);
-        let (out, observed) = (cx.out, cx.observed);
+        let (out, observed, wakes) = (cx.out, cx.observed, cx.wakes);
+        for wait in wakes {
+            self.schedule(wait, Event::Wake(number));
+        }
         for observation in observed {
-            self.count(&observation);
+            self.stats.count(&observation);
             let by = &self.nodes[number];
             let forwarder = match &observation {
-                Observation::Rejected { from, .. } | Observation::Spoiled { from, .. } => {
-                    self.index.get(from).map(|n| self.nodes[*n].conduct)
-                }
+                Observation::Rejected { from, .. }
+                | Observation::Spoiled { from, .. }
+                | Observation::SetAside { from } => self.index.get(from).map(|n| self.nodes[*n].conduct),
                 _ => None,
             };
             self.oracle.hear(by, &observation, forwarder, &self.admins.ledger, self.now)?;
@@ -372,35 +338,12 @@ impl World {
         Ok(())
     }
 
-    fn count(&mut self, observation: &Observation) {
-        let stats = &mut self.stats;
-        let counter = match observation {
-            Observation::Signed { .. } => &mut stats.signed,
-            Observation::Opened { .. } => &mut stats.opened,
-            Observation::Granted(true) => &mut stats.grants,
-            Observation::Granted(false) => &mut stats.refusals,
-            Observation::Parked => &mut stats.parked,
-            Observation::Quarantined => &mut stats.quarantined,
-            Observation::Forked => &mut stats.forks,
-            Observation::Rejected { .. } => &mut stats.rejected,
-            Observation::Spoiled { .. } => &mut stats.spoiled,
-            Observation::Unsigned => &mut stats.unsigned,
-            Observation::Shredded => &mut stats.shredded,
-            Observation::Compared { by_slices: true, .. } => &mut stats.by_slices,
-            Observation::Contacts => &mut stats.contacts,
-            Observation::Attributed { .. }
-            | Observation::Compared { by_slices: false, .. }
-            | Observation::ComparedContacts { .. }
-            | Observation::Said { .. } => return,
-        };
-        *counter += 1;
-    }
-
     /// Ends every fault and hands the log to one node once more, as an admin would who saw that it did not get
     /// about.
     fn heal(&mut self) -> Result<(), Violation> {
         same_either_way(&self.nodes)?;
         self.network.heal();
+        self.asleep.clear();
         for number in 0..self.nodes.len() {
             self.nodes[number].fuse = None;
             self.nodes[number].tired = true;
@@ -428,7 +371,7 @@ impl World {
             }
             Act::SetClock { node, error } => {
                 self.nodes[node].set_clock(error);
-                self.oracle.misled(node);
+                self.oracle.misled(self.nodes[node].identity.member);
                 Ok(())
             }
             Act::Contact(node) => self.contact(node),
@@ -470,17 +413,42 @@ impl World {
             }
             Act::Join { ask, conduct } => {
                 let number = self.certify(&ask, conduct);
-                self.nodes[number].hand_log(&self.admins.roster);
-                self.nodes[number].start();
-                self.schedule_tick(number);
+                self.join(number);
                 Ok(())
             }
+            Act::Second(of) => {
+                let number = twins::certify_second(self, of);
+                self.join(number);
+                Ok(())
+            }
+            Act::Sleep { node, lasts } => {
+                self.nodes[node].volatile = None;
+                self.asleep.insert(node, self.now.saturating_add(lasts));
+                self.schedule(lasts, Event::Restart(node));
+                Ok(())
+            }
+            Act::CutOff(node) => {
+                self.network.cut_off.insert(node);
+                Ok(())
+            }
+            Act::Reconnect(node) => {
+                self.network.cut_off.remove(&node);
+                Ok(())
+            }
+            Act::Tell(node) => self.tell(node),
             Act::Admin(decision) => {
                 scenario::decide(self, decision);
                 self.import()
             }
             Act::Import => self.import(),
         }
+    }
+
+    /// `belfry join` and the first start of a node that was certified just now.
+    fn join(&mut self, number: usize) {
+        self.nodes[number].hand_log(&self.admins.roster);
+        self.nodes[number].start();
+        self.schedule_tick(number);
     }
 
     fn publish(&mut self, number: usize, draft: Draft) -> Result<(), Violation> {
@@ -528,8 +496,16 @@ impl World {
             return Ok(());
         }
         let chosen = able[self.rng.random_range(0..able.len())];
+        self.tell(chosen)
+    }
+
+    /// The operator of this node, if it is up, imports the admins' log.
+    fn tell(&mut self, number: usize) -> Result<(), Violation> {
+        if !self.nodes[number].is_up() {
+            return Ok(());
+        }
         let roster = self.admins.roster.clone();
-        self.with(chosen, |node, cx| node.import(&roster, cx))
+        self.with(number, |node, cx| node.import(&roster, cx))
     }
 
     fn report(mut self) -> Report {

@@ -458,6 +458,11 @@ fn a_charter_beside_one_that_nodes_have_already_is_refused_by_their_log() {
     desk.ok(&publish);
     // From there on it is another root.
     let file = next("third");
+    let other = Desk::found("Other charters");
+    other.coalition.export("other.pem");
+    fs::copy(other.path("other.pem"), desk.path("other.pem")).unwrap();
+    let refused = desk.refused(&["charter", "publish", &file, "--dir", "behind", "--log", "other.pem"]);
+    assert!(refused.contains("of another coalition") && refused.contains("export-log"), "{refused}");
     let refused = desk.refused(&["charter", "publish", &file, "--dir", "behind", "--log", "log.pem"]);
     assert!(refused.contains("has another charter version 2 than this folder"), "{refused}");
 }

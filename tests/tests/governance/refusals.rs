@@ -153,6 +153,14 @@ fn what_is_missing_or_in_the_wrong_place_is_named_with_the_option_or_the_command
     let ["head", "entry", height, entry] = words.as_slice() else { panic!("{line}") };
     fs::write(&head, format!("{height} {entry}\n")).unwrap();
     desk.ok(&["roster", "--dir", "coalition"]);
+    // Another history of the same one.
+    desk.copy("coalition", "second");
+    let secret = ["--yes", "--passphrase-file", "passphrase"];
+    for (folder, until) in [("coalition", "2099-12-31"), ("second", "2098-12-31")] {
+        desk.ok(&[&["issue", "bob.request", "--until", until, "--dir", folder][..], &secret].concat());
+    }
+    fs::copy(desk.path("second/log.pem"), desk.path("coalition/log.pem")).unwrap();
+    fails(&["roster", "--dir", "coalition"], 3, &["another log than this folder", "belfry export-log"]);
     // Another coalition's log, which may well be longer.
     let other = Desk::found("Other");
     let _member = other.coalition.issue("alice", Role::Reader);

@@ -221,6 +221,45 @@ fn a_file_left_lying_is_no_decision_of_today() {
 }
 
 #[test]
+fn nothing_builds_on_a_removal_that_the_log_has_overtaken_and_the_file_is_named() {
+    let desk = offices();
+    let here = |decision: &[&str]| desk.ok(&[decision, &["--dir", "coalition"], &WITH].concat());
+    decided(&desk, &["suspend", "1"]);
+    let left = file(&desk, "suspend");
+    decided(&desk, &["renew", "2", "--until", "2100-06-01"]);
+    let upon = file(&desk, "renew");
+    // A file of today is what the next one builds on.
+    assert_eq!(named(&decided(&desk, &["renew", "2", "--until", "2100-06-01"]), "order").len(), 2);
+    here(&["suspend", "1"]);
+    here(&["resume", "1"]);
+    desk.ok(&["export", "--out", "newer.pem", "--dir", "coalition"]);
+    desk.ok(&["take", "newer.pem", "--dir", "office"]);
+    // Of the other node, which is valid, and of the one that was resumed.
+    for decision in [&["renew", "2", "--until", "2101-01-01"][..], &["entitle", "1", "--groups", "iam"]] {
+        let ran = desk.run(&[decision, &["--dir", "office"], &WITH].concat());
+        assert_eq!(ran.code, 0, "{decision:?}: {}", ran.stderr);
+        assert!(!named(&ran.stdout, "order").contains(&left), "{}", ran.stdout);
+        let start = format!("{left} is left out (suspend");
+        for said in [start.as_str(), "entry 4", upon.as_str(), "belfry coalition order"] {
+            assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+        }
+    }
+    // Of both in one go it is said once.
+    let both = desk.run(&[&["suspend", "--member", "Bank", "--dir", "office"][..], &WITH].concat());
+    assert_eq!((both.code, both.stderr.matches("is left out").count()), (0, 1), "{}", both.stderr);
+    let waiting: Vec<String> =
+        files(&desk, "office").into_iter().filter(|name| ![&left, &upon].contains(&name)).collect();
+    let (suspend, other): (Vec<&str>, Vec<&str>) =
+        waiting.iter().map(String::as_str).partition(|name| name.contains("/suspend-"));
+    assert_eq!((suspend.len(), other.len()), (2, 2), "{waiting:?}");
+    desk.ok(&words(&order(&other)));
+    assert_eq!(standings(&desk), ["valid"; 2]);
+    // Where it is meant after all it goes in, by itself.
+    desk.ok(&words(&order(&[&left])));
+    assert_eq!(standings(&desk)[0], "suspended");
+}
+
+#[test]
 fn what_is_signed_already_is_told_with_its_dates_and_takes_no_other_minutes() {
     let desk = offices();
     let revoke = ["revoke", "2", "--reason", "left"];
@@ -249,6 +288,35 @@ fn what_is_signed_already_is_told_with_its_dates_and_takes_no_other_minutes() {
         ran.stderr
     );
     assert!(ran.stderr.contains("--decided-by would be kept nowhere"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_request_that_waits_takes_no_other_minutes_and_neither_does_one_that_has_its_certificate() {
+    let desk = offices();
+    desk.coalition.enrol("gas", Role::Reader);
+    let issue = ["issue", "gas.request", "--until", "2099-12-31"];
+    let board = [&issue[..], &["--decided-by", "Board"]].concat();
+    decided(&desk, &board);
+    assert!(decided(&desk, &board).contains("nothing is signed again"));
+    let refused = |more: &[&str]| desk.refused(&[&issue[..], more, &["--dir", "office"], &WITH].concat());
+    for other in [["--decided-by", "Council"], ["--evidence", "minutes 7"], ["--member-since", "2019-03-01"]]
+    {
+        let said = refused(&other);
+        let kept = said.contains("(Board)") && said.contains(&format!("{} would be kept nowhere", other[0]));
+        assert!(kept, "{said}");
+    }
+    // The same request in a list.
+    let list = "organisation,until,request,decided_by\ngas,2099-12-31,gas.request,Council\n";
+    fs::write(desk.path("list.csv"), list).unwrap();
+    let said = desk.refused(&[&["import", "list.csv", "--issue", "--dir", "office"][..], &WITH].concat());
+    assert!(said.contains("column decided_by would be kept nowhere"), "{said}");
+    // And once it is in the log.
+    desk.ok(&words(&order(&[&file(&desk, "issue")])));
+    desk.ok(&["export", "--out", "newer.pem", "--dir", "coalition"]);
+    desk.ok(&["take", "newer.pem", "--dir", "office"]);
+    let said = refused(&["--decided-by", "Council"]);
+    assert!(said.contains("(Board)") && said.contains("--decided-by would be kept nowhere"), "{said}");
+    assert!(decided(&desk, &board).contains("has certificate 3 already"));
 }
 
 #[test]

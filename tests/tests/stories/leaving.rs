@@ -31,6 +31,7 @@ async fn a_member_that_leaves_reads_until_its_moment_and_is_out_from_then_on_by_
     }
     // Announced is not gone: it reads and is read.
     eve.warns("ends on").await?;
+    assert_eq!(eve.status().await?["held"]["certificate"]["days_left"], 0, "as metrics have it");
     let (to_eve, by_eve) = (Bundle::indicators(1), Bundle::indicators(1));
     alice.publish("cidr", &to_eve).tlp("green").flushed().await?;
     eve.shows("cidr", &to_eve.ids()).await?;

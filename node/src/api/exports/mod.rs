@@ -82,11 +82,11 @@ fn render(snapshot: &Snapshot, query: &Query, serial: u32) -> Result<Files, Prob
         Format::List => lines::render(snapshot),
         Format::Csv => csv::generic(snapshot)?,
         Format::SplunkEs => csv::splunk(snapshot)?,
-        Format::Suricata => suricata::render(snapshot),
+        Format::Suricata => suricata::render(snapshot, query),
         Format::Zeek => zeek::render(snapshot),
         Format::Rpz => rpz::render(snapshot, serial),
         Format::Stix => stix::render(snapshot),
         Format::Misp => misp::render(snapshot, query)?,
-        Format::Rules => rules::render(snapshot)?,
+        Format::Rules => rules::render(snapshot, query)?,
     })
 }

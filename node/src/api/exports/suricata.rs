@@ -3,7 +3,10 @@
 //! The rules name their datasets by file, so all files of an export belong into one folder. URLs have no single buffer
 //! to be looked up in and get a rule each, as far as they travel in clear.
 
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use belfry_proto::stix::{
@@ -12,7 +15,10 @@ use belfry_proto::stix::{
 };
 
 use super::{Files, TEXT};
-use crate::query::Snapshot;
+use crate::{
+    config::Format,
+    query::{Query, Snapshot},
+};
 
 /// Local rules begin here; every export has a million of its own.
 const FIRST_SID: u32 = 9_000_000;
@@ -26,11 +32,32 @@ const RANGES: usize = 100;
 /// Suricata's `datasets.limits.single-hashsize`.
 const MAX_HASH: usize = 262_144;
 
-pub(super) fn render(snapshot: &Snapshot) -> Files {
+/// Where the numbers of each of these exports begin: by its name's hash, or behind whoever has that place already, in the order of
+/// their names.
+pub(super) fn first_sids(names: &[String]) -> BTreeMap<&str, u32> {
+    let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let mut taken = BTreeSet::new();
+    let place = |name: &str, taken: &mut BTreeSet<u32>| {
+        let hash = blake3::hash(name.as_bytes());
+        let block = hash.as_bytes().first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes)) % BLOCKS;
+        let mut blocks = (0..BLOCKS).map(|step| (block + step) % BLOCKS);
+        FIRST_SID + blocks.find(|block| taken.insert(*block)).unwrap_or(block) * SIDS
+    };
+    names.into_iter().map(|name| (name, place(name, &mut taken))).collect()
+}
+
+/// Whether a number is one of the million that each of these exports has, by where they begin.
+pub(super) fn is_ours(sid: u32, first_sids: &BTreeMap<&str, u32>) -> bool {
+    first_sids.values().any(|first| sid >= *first && sid - first < SIDS)
+}
+
+pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Files {
     let export = &snapshot.export;
+    let names = query.exports_of(Format::Suricata);
+    let first_sid = first_sids(&names).get(export.name.as_str()).copied().unwrap_or(FIRST_SID);
     let mut files = Files::default();
     let action = if export.policy.purpose == Use::Block { "drop" } else { "alert" };
-    let mut rules = Rules::new(&export.name, action);
+    let mut rules = Rules::new(&export.name, action, first_sid);
     let of = |kind: Kind| {
         snapshot.entries.iter().map(|entry| &entry.observable).filter(move |value| value.kind() == kind)
     };
@@ -86,13 +113,11 @@ struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    fn new(export: &'a str, action: &'static str) -> Self {
-        let hash = blake3::hash(export.as_bytes());
-        let block = hash.as_bytes().first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes)) % BLOCKS;
+    fn new(export: &'a str, action: &'static str, first_sid: u32) -> Self {
         Self {
             export,
             action,
-            sid: FIRST_SID + block * SIDS,
+            sid: first_sid,
             text: format!("# belfry export {export}: generated, fetch it again instead of editing it\n"),
             files: Vec::new(),
         }
@@ -159,4 +184,35 @@ fn http(url: &Observable) -> Option<String> {
         content(path),
         path.len()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_exports_have_one_number_even_if_their_names_hashes_meet() {
+        let alone = |name: &str| first_sids(&[name.to_owned()])[name];
+        let mut seen: BTreeMap<u32, String> = BTreeMap::new();
+        let (first, second) = (0..)
+            .find_map(|n| {
+                let name = format!("ids-{n}");
+                seen.insert(alone(&name), name.clone()).map(|before| (before, name))
+            })
+            .unwrap();
+        let mut names = [first.clone(), second.clone()];
+        let both = first_sids(&names);
+        assert_eq!(both.len(), 2);
+        assert!(both[first.as_str()].abs_diff(both[second.as_str()]) >= SIDS, "{both:?}");
+        let smaller = names.iter().min().unwrap().as_str();
+        assert_eq!(both[smaller], alone(smaller), "who comes first stays");
+        assert!(is_ours(both[smaller] + SIDS - 1, &both) && !is_ours(FIRST_SID - 1, &both));
+        let both: Vec<u32> = both.into_values().collect();
+        names.reverse();
+        assert_eq!(
+            first_sids(&names).into_values().collect::<Vec<_>>(),
+            both,
+            "in whatever order they are written"
+        );
+    }
 }

@@ -10,9 +10,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use belfry_proto::stix::observable::Kind;
+use futures::{StreamExt as _, stream};
 use serde::Deserialize;
-use tokio::sync::mpsc;
-use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
 use crate::{
     api::{app::App, body, problem::Problem},
@@ -27,8 +26,8 @@ use crate::{
 const MAX_BODY: usize = 4 << 20;
 /// Characters of one value; URLs are the longest.
 const MAX_VALUE: usize = 8_192;
-/// Stretches of an answer made ahead of their reader. Too low ⇒ reading waits for the store; too high ⇒ a reader that
-/// stopped leaves them in memory.
+/// Stretches of an answer looked up at once, and ahead of their reader. Too low ⇒ one core does it all, and reading waits for
+/// it; too high ⇒ one question takes every core, and a reader that stopped leaves them in memory.
 const AHEAD: usize = 2;
 const NDJSON: &str = "application/x-ndjson";
 
@@ -107,20 +106,15 @@ pub(in crate::api) async fn lookup(
         let begun = begun.map_err(|error| Problem::internal(&error))?;
         return Ok((media, [begun.as_ref(), end.as_bytes()].concat()).into_response());
     }
-    let (sender, receiver) = mpsc::channel::<Result<Vec<Found>, QueryError>>(AHEAD);
-    tokio::spawn(async move {
-        for stretch in stretches {
-            let found = query.lookup(&principal, &within, stretch).await;
-            let is_fault = found.is_err();
-            if sender.send(found).await.is_err() || is_fault {
-                return;
-            }
-        }
-    });
-    let rest = ReceiverStream::new(receiver).map(move |found| writing.piece(found));
-    let pieces = tokio_stream::once(begun)
-        .chain(rest)
-        .chain(tokio_stream::once(Ok(Bytes::from_static(end.as_bytes()))));
+    let looked_up = move |stretch: Vec<Wanted>| {
+        let (query, principal, within) = (query.clone(), principal.clone(), within.clone());
+        let looking = tokio::spawn(async move { query.lookup(&principal, &within, stretch).await });
+        async move { looking.await.unwrap_or(Err(QueryError::Died)) }
+    };
+    let rest = stream::iter(stretches).map(looked_up).buffered(AHEAD);
+    let rest = rest.map(move |found| writing.piece(found));
+    let end = stream::once(async move { Ok(Bytes::from_static(end.as_bytes())) });
+    let pieces = stream::once(async move { begun }).chain(rest).chain(end);
     Ok((media, Body::from_stream(pieces)).into_response())
 }
 

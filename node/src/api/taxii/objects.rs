@@ -99,21 +99,24 @@ pub(in crate::api) async fn delete(
     let readable = query.readable(&principal, &collection)?;
     let group = query.withdrawable(&principal, &collection)?.group();
     let filter = filters::read(&uri, Fields::OfObject)?.filter;
-    let claims = query.claims(&principal, vec![readable], object.clone()).await?;
-    if filter.is_other_spec() || claims.iter().all(Shown::is_tombstone) {
+    let is_whole = filter.versions.is_empty() || filter.versions.contains(&VersionMatch::All);
+    let own = query.own_versions(&principal, readable, object.clone(), filter.versions.clone()).await?;
+    // Where this member says nothing of it, it may be that nobody does.
+    let is_known = own.says || {
+        let claims = query.claims(&principal, vec![readable], object.clone()).await?;
+        !claims.iter().all(Shown::is_tombstone)
+    };
+    if filter.is_other_spec() || !is_known {
         return Err(QueryError::UnknownObject.into());
     }
     let not_ours =
         || Problem::forbidden("not-yours", "the object is not one that this member publishes here");
-    let named = if filter.versions.is_empty() || filter.versions.contains(&VersionMatch::All) {
+    let named = if is_whole {
         Named::Objects(vec![object])
+    } else if own.meant.is_empty() {
+        return Err(if own.says { QueryError::UnknownObject.into() } else { not_ours() });
     } else {
-        let versions = query.own_versions(&claims, &filter.versions);
-        if versions.is_empty() {
-            let says = !query.own_versions(&claims, &[VersionMatch::All].into()).is_empty();
-            return Err(if says { QueryError::UnknownObject.into() } else { not_ours() });
-        }
-        Named::Versions { object, versions }
+        Named::Versions { object, versions: own.meant }
     };
     let request = WithdrawalRequest {
         group,

@@ -269,6 +269,19 @@ async fn what_a_tool_adds_by_taxii_waits_for_a_person_where_another_member_share
     assert_eq!(site.store.queued(10).unwrap(), []);
     let held = site.store.held_drafts(|group| group == CIDR, None, 10).unwrap();
     assert_eq!(held.0.len(), 1);
+    // By which rule, and what to do.
+    let message = waits.json()["pendings"][0]["message"].as_str().unwrap().to_owned();
+    for said in ["the guard marking", "by another member", &format!("release {} --reason", held.0[0])] {
+        assert!(message.contains(said), "{said}: {message}");
+    }
+    // What only its token holds needs no reason.
+    let drafting = site.token("drafting", Scope { draft: only(&[CIDR]), ..nothing() }).await;
+    let own = Put::pattern(2, "[domain-name:value = 'own.be']", &json!({})).json.unwrap();
+    let body = json!({ "objects": [own] }).to_string();
+    let waits = site.send(post(&drafting, ADD, "application/taxii+json;version=2.1", body)).await.json();
+    let message = waits["pendings"][0]["message"].as_str().unwrap();
+    assert!(message.contains("token") && message.contains("belfry drafts release"), "{message}");
+    assert!(!message.contains("--reason"), "{message}");
 }
 
 #[tokio::test]

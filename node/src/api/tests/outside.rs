@@ -106,6 +106,46 @@ async fn what_must_stay_inside_is_shown_to_no_tool_of_others() {
 }
 
 #[tokio::test]
+async fn names_and_markings_of_whoever_must_not_be_named_stay_inside() {
+    let site = Site::new().await;
+    let version = "2026-01-01T00:00:00.000Z";
+    let object = |kind: &str, more: Value| {
+        let mut json = json!({
+            "type": kind, "spec_version": "2.1", "id": format!("{kind}--00000000-0000-4000-8000-000000000001"),
+            "created": version, "modified": version,
+        });
+        json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        under(Put::json(json).tlp(Tlp::Green), "attribution=must-not")
+    };
+    let marking = object(
+        "marking-definition",
+        json!({ "definition_type": "statement", "definition": { "statement": "Copyright ACME" } }),
+    );
+    let indicator = object(
+        "indicator",
+        json!({
+            "pattern": "[domain-name:value = 'x.be']", "pattern_type": "stix", "valid_from": version,
+            "object_marking_refs": [marking.id],
+        }),
+    );
+    let sector = object("identity", json!({ "name": "Hospitals", "identity_class": "class" }));
+    let other = json!({ "id": "identity--00000000-0000-4000-8000-000000000002", "name": "ACME" });
+    let name = object("identity", other);
+    site.put(&[marking.clone(), name, sector, indicator]).await;
+    let outside = Scope { ceiling: Tlp::Green, audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let cloud = site.token("cloud", outside).await;
+    let siem = site.token("siem", Scope { read: only(&[CIDR]), ..nothing() }).await;
+    let read = async |token: &str| {
+        let told = site.get(token, "/taxii2/root/collections/cidr/objects/").await;
+        String::from_utf8(told.body).unwrap()
+    };
+    let (within, without) = (read(&siem).await, read(&cloud).await);
+    assert!(within.contains("Copyright ACME") && within.contains(&marking.id), "{within}");
+    assert!(without.contains("x.be") && without.contains("Hospitals"), "{without}");
+    assert!(!without.contains("ACME") && !without.contains(&marking.id), "{without}");
+}
+
+#[tokio::test]
 async fn what_is_asked_when_it_is_said_again_holds_for_others_tools_whichever_came_first() {
     let site = Site::new().await;
     let amber = |put: Put| Put { pap: Pap::Amber.into(), ..put };

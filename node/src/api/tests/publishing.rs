@@ -460,6 +460,34 @@ async fn deleting_some_versions_takes_back_those_and_says_the_others_again() {
 }
 
 #[tokio::test]
+async fn however_many_versions_others_say_a_member_takes_back_each_of_its_own() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let at = |month: u32, n: u32| format!("2026-{month:02}-01T00:{:02}:{:02}.000Z", n / 60, n % 60);
+    let of = |modified: &str| {
+        let modified = format!(r#""modified":"{modified}""#);
+        identity(1).replace(&format!(r#""modified":"{VERSION}""#), &modified)
+    };
+    let own: Vec<String> = (0..60).map(|n| at(2, n)).collect();
+    let said: Vec<String> = own.iter().map(|version| of(version)).collect();
+    site.say(&said.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let others = (0..1_100).map(|n| Put::json(serde_json::from_str(&of(&at(3, n))).unwrap()).by(OTHER));
+    site.message(CIDR, OTHER, &others.collect::<Vec<_>>()).await;
+    let path = |query: &str| format!("{ADD}identity--00000000-0000-4000-8000-000000000001/{query}");
+    for version in &own {
+        let answer = site.send(delete(&token, &path(&format!("?match[version]={version}")))).await;
+        assert_eq!(answer.status, 200, "{version}");
+    }
+    let answer = site.send(delete(&token, &path("?match[version]=2026-03-01T00:00:07Z"))).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str()),
+        (404, "unknown-object"),
+        "the other's alone"
+    );
+    assert_eq!(site.store.queued(100).unwrap().len(), own.len());
+}
+
+#[tokio::test]
 async fn a_withdrawal_names_what_goes_on_saying_the_same() {
     let site = Site::new().await;
     let token = publisher(&site, "soar").await;

@@ -8,7 +8,7 @@ use belfry_proto::{
     notice::Act,
     schema::{self, Capacity, Organisation, Signed},
     trust::{
-        amendment_request::{AmendmentRequest, Overtaken},
+        amendment_request::{AmendmentError, AmendmentRequest, Overtaken},
         certificate::{self, Certificate},
         file as armour,
         names::Named,
@@ -110,7 +110,9 @@ fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
         .map_err(|error| mended_at(&folder.again(), error))
         .with_context(|| path.display().to_string())?;
     let certificate = signer(roster, &request, &signed)?;
-    let Some(member) = roster.member(request.member) else { refuse!("the log knows no such member") };
+    let Some(member) = roster.member(request.member) else {
+        return Err(mended_at(&folder.again(), AmendmentError::UnknownMember(request.member)));
+    };
     let said = said_now(roster, member, now);
     let changing = changes(&said, &request.organisation);
     if let Some(since) = request.overtaken(roster).filter(|_| !changing.is_empty()) {

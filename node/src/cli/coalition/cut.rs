@@ -27,7 +27,7 @@ pub(in crate::cli) fn parse(text: &str) -> anyhow::Result<Vec<CutPoint>> {
         }
         let point = point(line).with_context(|| format!("line {}", i + 1))?;
         if !logs.insert(point.log.clone()) {
-            bail!("line {}: this log has a cut above already", i + 1);
+            bail!("line {}: this log has a cut above already: leave one of the two lines", i + 1);
         }
         points.push(point);
     }
@@ -67,7 +67,7 @@ mod tests {
         for (text, expected) in [
             (format!("{log} 3"), "line 1"),
             (format!("\n{log} 0 {message}"), "line 2"),
-            (format!("{log} 3 {message}\n{log} 4 {message}"), "above already"),
+            (format!("{log} 3 {message}\n{log} 4 {message}"), "above already: leave one"),
             (format!("{log} 3 abc"), "64 hex digits"),
         ] {
             let error = format!("{:#}", parse(&text).unwrap_err());

@@ -30,7 +30,7 @@ use super::{
     folder::Folder,
     mend::mended_at,
     role_keys::RolePassphrases,
-    waiting::{self, Ground, Waiting, Waits},
+    waiting::{self, Ground, Waiting, Waits, built_on, left_out},
 };
 use crate::{
     cli::{
@@ -134,6 +134,9 @@ pub(super) fn propose(
     decision: Decision,
 ) -> anyhow::Result<Proposed> {
     let is_last = is_last(folder, goes_in, &decision);
+    if !is_last {
+        tell_left_out(folder, member);
+    }
     let proposed = propose_with(folder, goes_in, member, decision, &Evidence::default())?;
     let voided = match is_last {
         true => Ground::voided(folder, member, &proposed.statement),
@@ -148,6 +151,30 @@ pub(super) fn propose(
         ));
     }
     Ok(proposed)
+}
+
+/// Says which files about a member nothing builds on any more, and what to do about them.
+fn tell_left_out(folder: &Folder, member: MemberId) {
+    let again = folder.again();
+    for (one, entry) in left_out(folder, member) {
+        if !folder.is_left_out_anew(&one.path) {
+            continue;
+        }
+        let path = output::path(&one.path);
+        let others: Vec<String> =
+            built_on(folder, one.statement.id).iter().map(|other| output::path(&other.path)).collect();
+        let others = match others.is_empty() {
+            true => String::new(),
+            false => format!(", nor what builds on it ({}), which has to be decided anew", others.join(", ")),
+        };
+        output::warn(&format!(
+            "{path} is left out ({}, {}): entry {entry} of the log was decided about that certificate since, so this decision does not \
+             build on it{others}. Delete it; or, if it shall hold all the same, have it ordered by itself: `belfry coalition order \
+             {path}{again}`.",
+            Action::name(one.statement.action()),
+            dated(&one.statement)
+        ));
+    }
 }
 
 /// Whether a decision is in the log at once: the registrar's key is here, and one admin is enough.
@@ -211,7 +238,7 @@ pub(super) fn decided_already<'a>(
 /// The newest statement about a certificate or a member that has an effect, or will have one once it is ordered.
 ///
 /// A file left lying is no decision of today: not one that would be in the log at once if it were taken here and now, and
-/// no removal from before what the log says of the same since.
+/// no removal from before what the log says of the same since, which is no ground either.
 pub(super) fn newest(folder: &Folder, goes_in: bool, about: Subject) -> Option<(&Statement, Already)> {
     let roster = folder.roster();
     let member = match about {
@@ -223,13 +250,7 @@ pub(super) fn newest(folder: &Folder, goes_in: bool, about: Subject) -> Option<(
         .filter(|record| record.statement.subject() == Some(about))
         .filter(|record| roster.voids().iter().all(|void| void.height != record.height))
         .last();
-    // It names what it was built on; else their dates tell, which clocks of two machines made.
-    let is_behind =
-        |one: &Statement, entry: &Statement| one.previous == Some(entry.id) || entry.made < one.made;
-    let is_meant = |one: &Statement| {
-        !is_last(folder, goes_in, &one.decision)
-            && (!one.is_removal() || record.is_none_or(|record| is_behind(one, &record.statement)))
-    };
+    let is_meant = |one: &Statement| !is_last(folder, goes_in, &one.decision);
     let ground = Ground::waiting(folder, member);
     let mut waiting = ground.waiting.iter().rev().copied();
     let found = waiting.find(|one| one.statement.subject() == Some(about) && is_meant(&one.statement));

@@ -60,15 +60,15 @@ pub(super) struct Evidence {
 impl Evidence {
     /// Refuses what cannot be: before anything is signed.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        self.check_as(|column| format!("--{}", column.replace('_', "-")))
+        self.check_as(option)
     }
 
     /// The same of a list's row, by the names of its columns.
     pub(super) fn check_columns(&self) -> anyhow::Result<()> {
-        self.check_as(|column| format!("column {column}:"))
+        self.check_as(|name| format!("{}:", column(name)))
     }
 
-    fn check_as(&self, named: impl Fn(&str) -> String) -> anyhow::Result<()> {
+    fn check_as(&self, named: fn(&str) -> String) -> anyhow::Result<()> {
         let now = clock::now();
         for (what, time) in [("decided_on", self.decided_on), ("member_since", self.member_since)] {
             if let Some(time) = time.filter(|time| *time > now) {
@@ -154,23 +154,47 @@ impl Evidence {
         statement: &Statement,
         waits: Option<&Path>,
     ) -> anyhow::Result<()> {
+        self.check_kept_as(folder, statement, waits, option)
+    }
+
+    /// The same of a list's row, by the names of its columns.
+    pub(super) fn check_kept_columns(
+        &self,
+        folder: &Folder,
+        statement: &Statement,
+        waits: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        self.check_kept_as(folder, statement, waits, column)
+    }
+
+    fn check_kept_as(
+        &self,
+        folder: &Folder,
+        statement: &Statement,
+        waits: Option<&Path>,
+        named: fn(&str) -> String,
+    ) -> anyhow::Result<()> {
         // Whoever decided first keeps it in a folder of its own, and sends it with the file.
         let kept = match waits.map(|path| Self::beside(path, statement)).transpose()?.flatten() {
             Some(beside) => beside,
             None => Self::of(folder, statement.id)?,
         };
-        let others: Vec<&str> = [
-            ("--decided-by", self.decided_by.is_some() && self.decided_by != kept.decided_by),
-            ("--decided-on", self.decided_on.is_some() && self.decided_on != kept.decided_on),
-            ("--evidence", self.evidence.is_some() && self.evidence != kept.evidence),
+        let others: Vec<String> = [
+            ("decided_by", self.decided_by.is_some() && self.decided_by != kept.decided_by),
+            ("decided_on", self.decided_on.is_some() && self.decided_on != kept.decided_on),
+            ("evidence", self.evidence.is_some() && self.evidence != kept.evidence),
+            ("member_since", self.member_since.is_some() && self.member_since != kept.member_since),
         ]
         .into_iter()
-        .filter_map(|(what, is_other)| is_other.then_some(what))
+        .filter_map(|(what, is_other)| is_other.then(|| named(what)))
         .collect();
         if others.is_empty() {
             return Ok(());
         }
+        let since = kept.member_since.map(|since| format!("member since {}", day(since)));
         let told = Some(kept.told()).filter(|told| !told.is_empty());
+        let told: Vec<String> = told.into_iter().chain(since).collect();
+        let told = Some(told.join(", ")).filter(|told| !told.is_empty());
         refuse!(
             "this is signed already, with what its admins signed for ({}), and nothing is signed again: {} would be kept nowhere. \
              Leave it out; or, where the earlier one waits and is not meant, delete its file and decide anew",
@@ -183,6 +207,16 @@ impl Evidence {
     pub(super) fn told(&self) -> String {
         self.minutes().told().unwrap_or_default()
     }
+}
+
+/// How a part of it is named on the command line.
+fn option(name: &str) -> String {
+    format!("--{}", name.replace('_', "-"))
+}
+
+/// How it is named in a list.
+fn column(name: &str) -> String {
+    format!("column {name}")
 }
 
 /// Refuses what is no line of a register.

@@ -21,7 +21,8 @@
 //! charter newer than `head` knows cut the log back. The same command again goes on from there, and decides nothing twice.
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
+    collections::BTreeSet,
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
 };
@@ -60,15 +61,22 @@ pub(super) struct Folder {
     roster: Roster,
     /// Read when first asked for: most commands decide nothing.
     waiting: OnceCell<Vec<Waiting>>,
+    /// Files of them that were said to be left out: once is enough, of however many certificates one decides.
+    left_out: RefCell<BTreeSet<PathBuf>>,
     _lock: File,
 }
 
 impl Folder {
+    fn of(dir: &Path, log: LogFile, roster: Roster, lock: File) -> Self {
+        let (waiting, left_out) = (OnceCell::new(), RefCell::default());
+        Self { dir: dir.to_owned(), log, roster, waiting, left_out, _lock: lock }
+    }
+
     /// Lays out a new folder with a charter and an empty log.
     pub(super) fn create(dir: &Path, log: LogFile) -> anyhow::Result<Self> {
         let lock = lock(dir)?;
         let roster = fold(&log)?;
-        let folder = Self { dir: dir.to_owned(), log, roster, waiting: OnceCell::new(), _lock: lock };
+        let folder = Self::of(dir, log, roster, lock);
         folder.write_head()?;
         // Begun before, and interrupted: the very charter may be there.
         if !folder.charter_is_current() {
@@ -93,7 +101,7 @@ impl Folder {
         let name = || path.display().to_string();
         let log = read(&path, armour::read_log)?;
         let roster = fold(&log).map_err(mended).with_context(name)?;
-        let folder = Self { dir: dir.to_owned(), log, roster, waiting: OnceCell::new(), _lock: lock };
+        let folder = Self::of(dir, log, roster, lock);
         if let Some(of) = folder.other_coalition() {
             refuse!(
                 "{} is of another coalition ({}) than the charter.pem beside it ({of}): put this one's own log back (every member \
@@ -185,6 +193,11 @@ impl Folder {
     /// Decisions in `statements` that have no place in the log yet, or never will.
     pub(super) fn waiting(&self) -> &[Waiting] {
         self.waiting.get_or_init(|| waiting::load(self))
+    }
+
+    /// Whether one of them is said to be left out for the first time.
+    pub(super) fn is_left_out_anew(&self, path: &Path) -> bool {
+        self.left_out.borrow_mut().insert(path.to_owned())
     }
 
     /// Another one was written there.
@@ -290,7 +303,9 @@ impl Folder {
         }
         if !self.roster.is_prefix(kept) {
             refuse!(
-                "{} is another log than this folder has written: entry {} is not {}",
+                "{} is another log than this folder has written: entry {} is not {}. Put this folder's own log back (`belfry \
+                 export-log` at a member's node); if the registrar signed both, keep the other one as proof, and have a new charter \
+                 pin the one that stands",
                 log_path(&self.dir).display(),
                 kept.height,
                 kept.head

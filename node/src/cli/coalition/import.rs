@@ -321,6 +321,7 @@ fn to_issue(
                 output::path(&waiting.path)
             );
         }
+        row.evidence.check_kept_columns(folder, &waiting.statement, Some(&waiting.path))?;
         let waits = Waits::of(&waiting.path, waiting.missing, &waiting.statement.decision);
         return Ok(Plan::Waits(Box::new((request, waits))));
     }

@@ -49,7 +49,7 @@ use crate::{
 /// kept in requests: in it the member signed that it accepts arrangement and rules.
 ///
 /// Asked again for a request that was issued already (a run was interrupted, the file was lost), it writes the same
-/// certificate again and appends nothing; asked for other terms, it refuses.
+/// certificate again and appends nothing; asked for other terms, or with another decision record, it refuses.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -112,11 +112,11 @@ impl Issue {
             .with_context(|| name)?;
 
         if let Some(done) = folder.roster().by_node(&request.node) {
-            self.written_again(&folder, done, &request)?;
+            self.written_again(&folder, done, &request, &evidence)?;
             return requests::keep_late(&folder, request.signing, &signed);
         }
         if let Some((waiting, body)) = certificate_for(&folder, request.node.as_bytes()) {
-            return self.waits_already(&folder, waiting, body, &request);
+            return self.waits_already(&folder, (waiting, body), &request, &evidence);
         }
 
         // What is not decided on the command line is as asked for.
@@ -211,7 +211,13 @@ impl Issue {
     }
 
     /// A request that has its certificate gets that one again, or, if something else is wanted, a refusal.
-    fn written_again(&self, folder: &Folder, done: &Certificate, request: &Request) -> anyhow::Result<()> {
+    fn written_again(
+        &self,
+        folder: &Folder,
+        done: &Certificate,
+        request: &Request,
+        evidence: &Evidence,
+    ) -> anyhow::Result<()> {
         let serial = done.serial;
         if done.signing != request.signing || done.kem != request.kem {
             refuse!(
@@ -238,6 +244,10 @@ impl Issue {
                 done.member
             );
         }
+        let mut records = folder.roster().records();
+        if let Some(issued) = records.find(|record| record.height.get() == serial.get()) {
+            evidence.check_kept(folder, &issued.statement, None)?;
+        }
         let valid_until = day(done.not_after);
         let path = folder.write_certificate(serial, self.out.as_deref())?;
         output::print(&format!(
@@ -252,9 +262,9 @@ impl Issue {
     fn waits_already(
         &self,
         folder: &Folder,
-        waiting: &Waiting,
-        body: &CertificateBody,
+        (waiting, body): (&Waiting, &CertificateBody),
         request: &Request,
+        evidence: &Evidence,
     ) -> anyhow::Result<()> {
         let charter = folder.roster().charter();
         let waits = certificate::check(body, charter, Serial::new(0), waiting.statement.id)
@@ -293,6 +303,7 @@ impl Issue {
                 others.join(", ")
             );
         }
+        evidence.check_kept(folder, &waiting.statement, Some(&waiting.path))?;
         let about = match replaced {
             Some(serial) => Subject::Certificate(serial),
             None => Subject::Member(waits.member),

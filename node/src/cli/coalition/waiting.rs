@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Whoever decides about a member while an earlier decision about it waits builds on that one, or the registrar could order
-//! one of the two alone. And what waits is decided: asked for again, it is said and not signed a second time.
+//! one of the two alone. And what waits is decided: asked for again, it is said and not signed a second time. A removal that the
+//! log has overtaken is neither: it would still take effect, which nobody who decides since then means.
 
 use std::{
     fs,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use belfry_proto::{
-    id::MemberId,
+    id::{Height, MemberId, StatementId},
     schema::{self, CertificateBody},
     trust::{
         ahead::Ahead,
@@ -105,7 +106,8 @@ impl<'a> Ground<'a> {
     fn and_waiting(self, folder: &'a Folder, member: MemberId) -> Self {
         let (roster, mut ground) = (folder.roster(), self);
         let about = |one: &&Waiting| member_of(roster, &one.statement) == Some(member);
-        let mut left: Vec<&Waiting> = folder.waiting().iter().filter(about).collect();
+        let is_of_today = |one: &&Waiting| overtaken_by(roster, &one.statement).is_none();
+        let mut left: Vec<&Waiting> = folder.waiting().iter().filter(about).filter(is_of_today).collect();
         // Clocks of several admins need not agree: whatever goes in lets those that build on it go in.
         loop {
             let before = left.len();
@@ -134,6 +136,57 @@ impl<'a> Ground<'a> {
         }
         before
     }
+}
+
+/// The newest entry about the same certificate that a removal did not know of and that says otherwise since: what takes away
+/// takes effect whatever came between, so the log would not refuse it, and a file left lying would undo what was decided
+/// since. [`None`] where there is none, and of all else, which the log refuses by itself.
+fn overtaken_by(roster: &Roster, statement: &Statement) -> Option<Height> {
+    let subject = statement.subject().filter(|_| statement.is_removal())?;
+    let is_void = |height| roster.voids().iter().any(|void| void.height == height);
+    let (mut known, mut newest) = (None, None);
+    for record in roster.records() {
+        if statement.previous == Some(record.statement.id) {
+            known = Some(record.height);
+        }
+        // What is recorded of the texts says nothing about whether it takes part.
+        let is_filing = matches!(record.statement.decision, Decision::Accept(_));
+        if record.statement.subject() == Some(subject) && !is_filing && !is_void(record.height) {
+            newest = Some(record);
+        }
+    }
+    // It names what it was built on; else their dates tell, which clocks of two machines made.
+    let is_known = |height: Height| known.is_some_and(|known| height <= known);
+    newest
+        .filter(|record| !is_known(record.height) && statement.made <= record.statement.made)
+        .map(|record| record.height)
+}
+
+/// Removals in files about `member` that are in no log, and that the log has overtaken: by which entry. Nothing builds on
+/// them.
+pub(super) fn left_out(folder: &Folder, member: MemberId) -> Vec<(&Waiting, Height)> {
+    let roster = folder.roster();
+    let is_ordered = |one: &Waiting| roster.records().any(|record| record.statement.id == one.statement.id);
+    let about = folder.waiting().iter().filter(|one| member_of(roster, &one.statement) == Some(member));
+    about
+        .filter_map(|one| Some((one, overtaken_by(roster, &one.statement)?)))
+        // One that would have no effect harms nobody.
+        .filter(|(one, _)| !is_ordered(one) && roster.preview(&one.statement).is_ok())
+        .collect()
+}
+
+/// Files that build on a statement, and on each other.
+pub(super) fn built_on(folder: &Folder, statement: StatementId) -> Vec<&Waiting> {
+    let (mut found, mut below) = (Vec::new(), vec![statement]);
+    // No chain of hashes ends in itself.
+    while let Some(id) = below.pop() {
+        let builds = |one: &&Waiting| one.statement.previous == Some(id) && !one.statement.is_removal();
+        for one in folder.waiting().iter().filter(builds) {
+            below.push(one.statement.id);
+            found.push(one);
+        }
+    }
+    found
 }
 
 /// Whom a statement is about, by this roster.

@@ -90,6 +90,35 @@ async fn by_a_clock_that_is_doubted_a_stewards_erasure_takes_no_body_and_its_aut
     assert!(!receiver.has_body(by_steward) && !receiver.has_body(&late[0]), "their week is over");
 }
 
+/// By a clock that was behind when it came its week would be over at once, by one that was ahead it would last for a year.
+#[tokio::test]
+async fn a_stewards_week_begins_when_others_vouch_for_the_clock_that_noted_it() {
+    let year = Duration::from_secs(365 * 24 * 3600);
+    for noted in [clock::now().saturating_sub(year), clock::now().saturating_add(year)] {
+        let mut coalition = Coalition::new();
+        let [alice, steward, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+        let receiver = Receiver::start(Site::new(&coalition, &carol).await, &alice);
+        let messages = coalition.messages(&alice, CIDR, None, 1);
+        receiver.site.hold(&messages).await;
+        let store = &receiver.site.store;
+        let hellos = watch::Sender::new(Hellos::told(&[]));
+        let (vouched, ingest) = (receiver.clock(&hellos), receiver.intake.ingest.clone());
+        store.vouch_clock(false);
+        receiver.holds_erasure(&coalition, &steward, &[&messages[0]], noted).await;
+        let seen = || store.withdrawals(messages[0].message_id()).unwrap()[0].word.seen;
+        ingest.reweigh_due(&vouched).await.unwrap();
+        assert_eq!(seen(), noted, "nobody knows better");
+        let begun = clock::now();
+        hellos.send_replace(Hellos::told(&[0, 0]));
+        ingest.reweigh_due(&vouched).await.unwrap();
+        assert!((begun..=clock::now()).contains(&seen()), "{noted}");
+        assert_eq!(receiver.states(&messages), [MessageState::Withdrawn]);
+        assert!(receiver.has_body(&messages[0]), "a lift may still come");
+        assert!(store.next_reweigh().unwrap().is_some_and(|due| due >= begun.saturating_add(LIFTED_WITHIN)));
+        assert!(!store.has_unsure_words().unwrap());
+    }
+}
+
 #[tokio::test]
 async fn no_body_is_past_its_retention_by_a_clock_that_is_doubted() {
     let mut coalition = Coalition::new();

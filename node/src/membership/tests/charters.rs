@@ -1,6 +1,10 @@
 //! Charters that come in the wrong order, twice, too late or from nobody: what becomes of them, and who is told.
 
-use belfry_proto::{schema::Signed, verdict::Verdict};
+use belfry_proto::{
+    limits::{MAX_CHARTER, MAX_TRANSMIT},
+    schema::Signed,
+    verdict::Verdict,
+};
 
 use super::*;
 
@@ -165,6 +169,66 @@ async fn a_guest_brings_more_charters_than_one_request_takes() {
     eventually("the newest charter, and what it pins", async || {
         let roster = host.site.roster.snapshot();
         (roster.charter().version(), roster.version()) == (4, coalition.roster.version())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_guest_brings_the_largest_charter_there_may_be_and_what_stands_behind_it() {
+    let (mut coalition, alice, _) = pair();
+    let earlier = coalition.roster.clone();
+    let carol = coalition.issue(3, &[CIDR]);
+    let largest = coalition.changed_charter(coalition.roster.version(), filled);
+    coalition.roster.apply_charter(largest).unwrap();
+    let host = Running::start(Site::knowing(&coalition, earlier, &alice).await);
+    let guest = Running::start(Site::new(&coalition, &carol).await);
+    guest.site.network.dial(host.site.node(), vec![host.site.address.clone()]).await.unwrap();
+    eventually("the largest charter, and what it pins", async || {
+        let roster = host.site.roster.snapshot();
+        (roster.charter().version(), roster.version()) == (2, coalition.roster.version())
+    })
+    .await;
+}
+
+/// Makes a charter as large as one may be, or a few bytes smaller.
+fn filled(charter: &mut schema::Charter) {
+    let like = charter.groups[0].clone();
+    for id in 100.. {
+        let slug = format!("group-{id}");
+        charter.groups.push(schema::FocusGroup { id, slug, description: String::new(), ..like.clone() });
+        // Less what the lengths around it take.
+        let room = MAX_CHARTER - charter.encoded_len() - 8;
+        let is_last = room <= 4096;
+        charter.groups.last_mut().unwrap().description = "x".repeat(if is_last { room } else { 3900 });
+        if is_last {
+            break;
+        }
+    }
+}
+
+/// Gossip takes no more than that, and the charter's signatures come on top.
+#[tokio::test]
+async fn a_charter_too_large_for_gossip_and_what_stands_behind_it_reach_everybody_linked() {
+    let (mut coalition, alice, bob) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    let earlier = coalition.roster.clone();
+    let largest = coalition.changed_charter(coalition.roster.version(), filled);
+    assert!(largest.encoded_len() > MAX_TRANSMIT);
+    coalition.roster.apply_charter(largest.clone()).unwrap();
+    coalition.issue(4, &[CIDR]);
+    let record = coalition.roster.records().last().unwrap().record.clone();
+    let site = async |seat: &Seat| Running::start(Site::knowing(&coalition, earlier.clone(), seat).await);
+    let (mut near, mut middle, far) = (site(&alice).await, site(&bob).await, site(&carol).await);
+    middle.site.connect(&far.site).await;
+    middle.ready(&far.site).await;
+    near.site.connect(&middle.site).await;
+    near.ready(&middle.site).await;
+    let file =
+        schema::LogFile { charters: vec![largest], records: vec![record], ..schema::LogFile::default() };
+    assert!(near.import.offer(file).await);
+    eventually("the charter, and who was admitted under it", async || {
+        let roster = far.site.roster.snapshot();
+        (roster.charter().version(), roster.version()) == (2, coalition.roster.version())
     })
     .await;
 }

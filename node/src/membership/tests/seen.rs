@@ -23,3 +23,31 @@ async fn what_came_under_a_clock_that_ran_ahead_is_of_now_as_soon_as_others_vouc
     membership.mend_seen(now).await;
     assert_eq!(seen(), Some(now));
 }
+
+#[tokio::test]
+async fn what_came_under_a_clock_that_was_behind_is_of_the_time_at_which_others_vouch_for_ours() {
+    let (mut coalition, alice, _) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    let seen = |height| site.store.first_seen(Height::new(height)).unwrap();
+    let newest = |coalition: &Coalition| coalition.roster.records().last().unwrap().record.clone();
+    let before = seen(2);
+    coalition.issue(3, &[CIDR]);
+    assert!(membership.offer(Vec::new(), vec![newest(&coalition)]).await);
+    membership.mend_seen(clock::now()).await;
+    // The clock that noted it was a year behind this.
+    let now = clock::now().saturating_add(YEAR);
+    assert!(seen(3).is_some_and(|noted| noted < now.saturating_sub(YEAR / 2)), "nobody vouches yet");
+    membership.hellos.send_replace(Hellos::told(&[0, 0]));
+    membership.mend_seen(now).await;
+    assert_eq!((seen(2), seen(3)), (before, Some(now)));
+    // What came while others vouched is as old as it says, whatever is doubted later.
+    coalition.issue(4, &[CIDR]);
+    assert!(membership.offer(Vec::new(), vec![newest(&coalition)]).await);
+    let came = seen(4);
+    for told in [vec![], vec![0, 0]] {
+        membership.hellos.send_replace(Hellos::told(&told));
+        membership.mend_seen(now.saturating_add(YEAR)).await;
+    }
+    assert_eq!((seen(3), seen(4)), (Some(now), came));
+}

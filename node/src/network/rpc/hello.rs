@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use belfry_proto::schema::{HelloRequest, HelloResponse, Malformed, Refusal, hello_response::Response};
+use belfry_proto::{
+    limits::MAX_CHARTER,
+    schema::{HelloRequest, HelloResponse, Malformed, Refusal, hello_response::Response},
+};
 
 use super::{Protocol, version::Spoken};
 use crate::refusals::Way;
@@ -14,8 +17,10 @@ impl Protocol for Hello {
     const WAY: Way = Way::Hello;
     const REQUEST: &'static str = "hello request";
     const REPLY: &'static str = "hello response";
-    /// A certificate's issuing record is some 2 KiB; the heads of our own logs come on top.
-    const REQUEST_LIMIT: usize = 64 * 1024;
+    /// The largest charter with its signatures: where one is pushed that a listener lacks, what stands behind it comes after it,
+    /// the guest's own certificate perhaps. All else is far below: an issuing record is some 2 KiB, the heads of our own logs come
+    /// on top. As many as may be open at once come to 17 MiB.
+    const REQUEST_LIMIT: usize = MAX_CHARTER + 16 * 1024;
     const TIMEOUT: Duration = Duration::from_secs(15);
     /// A guest asks one thing after the other.
     const STREAMS: usize = 4;

@@ -115,7 +115,7 @@ async fn frames_that_break_the_rules_are_refused_and_nobody_hears_of_them() {
     let (_, mut swarm) = raw(1, "/belfry/hello/1");
     let frames = vec![
         framed(u32::MAX, b""),
-        framed(64 * 1024 + 1, &vec![0; 64 * 1024 + 1]),
+        framed(512 * 1024, &vec![0; 512 * 1024]),
         // Not protobuf, then an unknown field.
         framed(3, &[0xff; 3]),
         framed(2, &[0x78, 1]),

@@ -44,6 +44,35 @@ async fn gossip_flows_over_tcp() {
     gossip_over("/ip4/127.0.0.1/tcp/0").await;
 }
 
+/// States of open TCP connections over a port, as the kernel tells them: which timer each has under way.
+fn timers(port: u16) -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let port = format!(":{port:04X}");
+    let is_open = |line: &Vec<&str>| line[3] == "01" && line[1..3].iter().any(|end| end.ends_with(&port));
+    lines.filter(is_open).map(|line| line[5][..2].to_owned()).collect()
+}
+
+/// Without it neither end would ever notice that the path between them is gone.
+#[tokio::test]
+async fn the_kernel_probes_both_ends_of_a_tcp_link() {
+    let lobby = LobbyLimits::default();
+    let listen = "/ip4/127.0.0.1/tcp/0";
+    let (mut a, mut b) = (Node::start_with(1, listen, lobby).await, Node::start_with(2, listen, lobby).await);
+    a.allow(&[&b]).await;
+    b.allow(&[&a]).await;
+    a.dial(&b).await;
+    assert!(a.up(b.key()).await && b.up(a.key()).await);
+    let port = b.address.to_string().rsplit('/').next().unwrap().parse().unwrap();
+    // Now and then data waits for its acknowledgement, by another timer.
+    let probed = timeout(PATIENCE, async {
+        while timers(port) != ["02", "02"] {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(probed.await.is_ok(), "{:?}", timers(port));
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let key = SigningKey::from_seed(&[2; 32]);

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A flusher as after a start: its node is alone in the coalition, so no gate is before it.
-fn flusher(site: &Site) -> Flusher {
+pub(in crate::publish) fn flusher(site: &Site) -> Flusher {
     Flusher::new(
         Arc::clone(&site.seat.identity),
         site.store.clone(),
@@ -33,7 +33,7 @@ fn flusher(site: &Site) -> Flusher {
     )
 }
 
-async fn flush_all(flusher: &mut Flusher) {
+pub(in crate::publish) async fn flush_all(flusher: &mut Flusher) {
     while flusher.flush_queued().await {}
 }
 

@@ -42,7 +42,9 @@ impl Publisher {
         let mut saying: BTreeMap<MessageId, (GroupId, BTreeSet<String>)> = BTreeMap::new();
         for object in self.taken_back(request, targets) {
             for group in roster.charter().groups() {
-                let found = self.store.messages_saying(group.id, &object, self.identity.member);
+                // Those that go are among them.
+                let most = MOST_MESSAGES.saturating_add(gone.len());
+                let found = self.store.messages_saying(group.id, &object, self.identity.member, most);
                 for message in found.unwrap_or_default().into_iter().filter(|message| !gone.contains(message))
                 {
                     saying

@@ -6,6 +6,7 @@ use belfry_proto::{
     crypto::pae::Pae,
     id::{GroupId, MessageId, PublicationId},
     schema::{WithdrawalGround, WithdrawalMode},
+    stix::object::Object,
 };
 
 use super::{MAX_MESSAGES, Remains};
@@ -27,6 +28,22 @@ pub enum Named {
         /// As stated: `modified`, else `created`, else empty.
         versions: BTreeSet<String>,
     },
+}
+
+impl Named {
+    /// Whether messages are found by what they say, and what else they say goes out again.
+    pub(super) const fn is_by_object(&self) -> bool {
+        matches!(self, Self::Objects(_) | Self::Versions { .. })
+    }
+
+    /// Whether it is this object, in this version, that goes.
+    pub(super) fn means(&self, said: &Object) -> bool {
+        match self {
+            Self::Messages(_) | Self::Publication(_) => true,
+            Self::Objects(objects) => objects.iter().any(|named| named == said.id()),
+            Self::Versions { object, versions } => said.id() == object && versions.contains(said.version()),
+        }
+    }
 }
 
 /// A withdrawal on its way into a group.

@@ -1,5 +1,7 @@
 //! What the object gate let through, as it is told: the gate alone makes one.
 
+use std::sync::Arc;
+
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
     schema::{InformationClass, Pap, Purpose},
@@ -10,7 +12,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{asked, leaves, marks, told};
+use super::{asked, hides_creator, leaves, marks, told};
 use crate::{
     query::{filter, words},
     stated::Stated,
@@ -20,7 +22,8 @@ use crate::{
 /// An object its principal may have.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    pub(super) view: ObjectView,
+    /// Shared by all that was found by way of one row.
+    pub(super) view: Arc<ObjectView>,
     /// Shown to one of others' tools.
     pub(super) is_outside: bool,
 }
@@ -28,7 +31,7 @@ pub struct Shown {
 impl Shown {
     /// The group it was published in.
     #[must_use]
-    pub const fn group(&self) -> GroupId {
+    pub fn group(&self) -> GroupId {
         self.view.group
     }
 
@@ -53,7 +56,7 @@ impl Shown {
     /// When it entered this node's collection; unique in its group. Given anew when the object is hidden and shown
     /// again, so that tools that poll by it meet it a second time.
     #[must_use]
-    pub const fn date_added(&self) -> Timestamp {
+    pub fn date_added(&self) -> Timestamp {
         self.view.date_added
     }
 
@@ -66,7 +69,7 @@ impl Shown {
     }
 
     /// Whether that is because an embargo was over.
-    pub(in crate::query) const fn has_surfaced(&self) -> bool {
+    pub(in crate::query) fn has_surfaced(&self) -> bool {
         self.is_outside && self.view.surfaced.is_some()
     }
 
@@ -93,37 +96,37 @@ impl Shown {
 
     /// Marking in force.
     #[must_use]
-    pub const fn tlp(&self) -> Tlp {
+    pub fn tlp(&self) -> Tlp {
         self.view.tlp
     }
 
     /// Withdrawn by its author.
     #[must_use]
-    pub const fn is_revoked(&self) -> bool {
+    pub fn is_revoked(&self) -> bool {
         self.view.revoked
     }
 
     /// It came to the place of another version of the object that is gone.
-    pub(in crate::query) const fn has_outlived(&self) -> bool {
+    pub(in crate::query) fn has_outlived(&self) -> bool {
         self.view.outlived
     }
 
     /// Stands for an object that is gone; its author said nothing of it.
     #[must_use]
-    pub const fn is_tombstone(&self) -> bool {
+    pub fn is_tombstone(&self) -> bool {
         self.view.tombstone
     }
 
     /// A tombstone for what its member, or a steward, withdrew.
     #[must_use]
-    pub const fn is_withdrawn(&self) -> bool {
+    pub fn is_withdrawn(&self) -> bool {
         self.view.withdrawn
     }
 
     /// What is to be made of it, in a word: `current`, `revoked`, `withdrawn` or `hidden`.
     #[must_use]
-    pub const fn state(&self) -> &'static str {
-        match self.view {
+    pub fn state(&self) -> &'static str {
+        match *self.view {
             ObjectView { withdrawn: true, .. } => "withdrawn",
             ObjectView { tombstone: true, .. } => "hidden",
             ObjectView { revoked: true, .. } => "revoked",
@@ -133,7 +136,7 @@ impl Shown {
 
     /// Sealed to members by name.
     #[must_use]
-    pub const fn is_for_named_recipients(&self) -> bool {
+    pub fn is_for_named_recipients(&self) -> bool {
         self.view.recipients
     }
 
@@ -145,7 +148,7 @@ impl Shown {
 
     /// Whose claim it is; before it is told, see [`Self::names_author`].
     #[must_use]
-    pub const fn member(&self) -> MemberId {
+    pub fn member(&self) -> MemberId {
         self.view.member
     }
 
@@ -174,25 +177,24 @@ impl Shown {
     /// Whether the object itself must not say before others who created it: one of those who say these very bytes asks not
     /// to be named, whichever of them came first here, or may ask it.
     pub(in crate::query) fn hides_creator(&self) -> bool {
-        let hides = |(_, conditions): &(MemberId, Conditions)| egress::hides_author(&conditions.terms);
-        self.view.said_beyond || egress::hides_author(self.terms()) || self.view.asked_again.iter().any(hides)
+        hides_creator(&self.view)
     }
 
     /// Message that brought it.
     #[must_use]
-    pub const fn message(&self) -> MessageId {
+    pub fn message(&self) -> MessageId {
         self.view.message
     }
 
     /// Publication it is part of.
     #[must_use]
-    pub const fn publication(&self) -> PublicationId {
+    pub fn publication(&self) -> PublicationId {
         self.view.publication
     }
 
     /// When its message was made, by its author's clock.
     #[must_use]
-    pub const fn created(&self) -> Timestamp {
+    pub fn created(&self) -> Timestamp {
         self.view.created
     }
 
@@ -229,7 +231,7 @@ impl Shown {
 
     /// Whether its author, a steward, published it on behalf of a member that is not named.
     #[must_use]
-    pub const fn is_on_behalf(&self) -> bool {
+    pub fn is_on_behalf(&self) -> bool {
         self.view.conditions.on_behalf
     }
 
@@ -253,9 +255,16 @@ impl Shown {
     pub(in crate::query) fn leaving(mut self, policy: &Policy, now: Timestamp) -> Result<Self, Held> {
         leaves(policy, &self.view, now)?;
         if policy.audience == Audience::Outside {
-            self.view.reporters = told(policy, &self.view, now);
+            self.tell_only(told(policy, &self.view, now));
         }
         Ok(self)
+    }
+
+    /// Leaves these of its reporters.
+    pub(super) fn tell_only(&mut self, reporters: Vec<MemberId>) {
+        if self.view.reporters != reporters {
+            Arc::make_mut(&mut self.view).reporters = reporters;
+        }
     }
 
     /// Purpose and classes of every publication that says it: whichever came first here, filters see them all.

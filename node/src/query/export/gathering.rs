@@ -159,7 +159,7 @@ impl<'a> Gathering<'a> {
         let members: Vec<MemberId> = row.reporters().iter().copied().chain([row.member()]).collect();
         if self.export.format == Format::Rules {
             let backing: BTreeSet<MemberId> = members.iter().chain(&said.members).copied().collect();
-            let evidence = evidence(Decay::of_rules(), indicator, row, backing.len(), said);
+            let evidence = evidence(Decay::of_rules(), indicator.claimed(), row, backing.len(), said);
             match self.verdict(&evidence, self.purpose_of(indicator)) {
                 Ok(score) => self.objects.push((released.scored(score, None), Vec::new())),
                 Err(reason) => self.hold(reason),
@@ -170,7 +170,7 @@ impl<'a> Gathering<'a> {
             let named = self.values.entry(value.clone()).or_default();
             named.claims.push(Claim {
                 // Members and doubt are the value's, and known once all are gathered.
-                evidence: evidence(Decay::of(value.kind()), indicator, row, 0, said),
+                evidence: evidence(Decay::of(value.kind()), indicator.claimed(), row, 0, said),
                 stands: *stands,
                 created: row.created().min(self.now),
                 name: neutral::brief(&indicator.name, NAME),

@@ -107,6 +107,13 @@ impl Query {
         readable.map(ExportView::of).collect()
     }
 
+    /// Names of all profiles of a format, whoever may have them: so that what tools load side by side is told apart.
+    #[must_use]
+    pub fn exports_of(&self, format: Format) -> Vec<String> {
+        let of = self.inner.exports.iter().filter(|export| export.format == format);
+        of.map(|export| export.name.clone()).collect()
+    }
+
     /// A profile the token may have.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use belfry_proto::{
     id::GroupId,
     stix::{
-        egress::{Policy, Use},
+        egress::{self, Policy, Use},
         marking::Tlp,
         observable::Observable,
     },
@@ -48,9 +48,9 @@ impl Refers {
     }
 }
 
-/// Whether it is the marking of one who must not be named: whose statement it is, its words tell.
+/// Whether it is the marking or the name of one who must not be named: whose it is, its words tell.
 fn says_who(row: &Shown) -> bool {
-    row.kind() == "marking-definition" && row.hides_creator()
+    row.hides_creator() && egress::tells_who(row.kind(), row.id(), row.raw())
 }
 
 impl Inner {
@@ -65,7 +65,7 @@ impl Inner {
     ) -> Result<(Vec<Released>, Option<Timestamp>), QueryError> {
         let mut wanted: BTreeSet<(String, GroupId)> = BTreeSet::new();
         for (released, _) in objects {
-            // As it leaves: of one who must not be named nothing is looked for.
+            // As it leaves: of one who must not be named nothing is looked for, however openly others bring it.
             let refers: Refers = serde_json::from_slice(&released.raw()).unwrap_or_default();
             let group = released.object().group();
             let unknown = refers.all().filter(|id| Tlp::ALL.iter().all(|tlp| tlp.marking_id() != id));

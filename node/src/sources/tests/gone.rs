@@ -22,7 +22,7 @@ const ONE: &[&str] = &["a.evil.example"];
 /// Timestamp and domains of events, by number; a domain's first letter names its attribute.
 pub(super) type Events = Arc<Mutex<BTreeMap<u8, (u64, Vec<&'static str>)>>>;
 
-fn uuid(n: u8) -> String {
+pub(super) fn uuid(n: u8) -> String {
     format!("298fe907-7931-4fd2-8131-2814dd4931{n:02}")
 }
 

@@ -1,7 +1,7 @@
 //! What is remembered of logs is what their rows and entries say.
 
 use belfry_proto::{
-    id::{LogId, MessageId, PublicationId, Sequence, Serial},
+    id::{GroupId, LogId, MessageId, PublicationId, Sequence, Serial},
     limits::MAX_TRANSMIT,
     sync::LogFrontier,
 };
@@ -50,7 +50,9 @@ fn the_frontier_in_memory_is_that_of_the_rows_after_every_change_and_a_restart()
     assert_eq!(store.frontier(GROUP).logs(), rows(&store));
     let hash = *store.frontier(GROUP).hash();
     drop(store);
-    assert_eq!(*open(&folder).frontier(GROUP).hash(), hash);
+    let store = open(&folder);
+    assert_eq!(*store.frontier(GROUP).hash(), hash);
+    assert!(store.has_logs(GROUP) && !store.has_logs(GroupId::new(GROUP.get() + 1)));
 }
 
 #[test]

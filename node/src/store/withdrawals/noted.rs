@@ -20,6 +20,7 @@ use crate::store::{
     messages::stored,
     rows::{EnvelopeRow, Withdraws},
     txn::Txn,
+    unsure,
     values::WithdrawalValue,
     vault::damaged,
 };
@@ -61,6 +62,7 @@ fn note_as(
         if let Some(key) = place(txn, *target, serial, &withdraws.word, is_kept)? {
             txn.db.has_withdrawals.store(true, Ordering::Relaxed);
             txn.put(Cf::Withdrawals, target.to_vec(), Vec::new());
+            unsure::word(txn, &withdraws.word, &key);
             txn.put(Cf::Withdrawals, key, WithdrawalValue::of(&withdraws.word).encode_to_vec());
             put_reweigh(txn, Timestamp::ZERO, *target);
         }

@@ -14,10 +14,11 @@ use super::{ending_of, naming};
 use crate::store::{
     ReadError, Store,
     columns::{self, Cf},
+    objects::{self, ObjectView},
     removal,
     rows::{Reweigh, WithdrawalRow},
     txn::Txn,
-    values::EnvelopeValue,
+    values::{ClaimValue, EnvelopeValue},
     vault::damaged,
 };
 
@@ -150,7 +151,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Messages by which a member says an object, in any version, as its author or as a reporter.
+    /// Messages by which a member says an object, in any version, as its author or as a reporter; the first `most` that are
+    /// met. What others say of it is passed over unopened, however much it is.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -159,11 +161,12 @@ impl Store {
         group: GroupId,
         object: &str,
         member: MemberId,
+        most: usize,
     ) -> Result<Vec<MessageId>, ReadError> {
-        self.saying(group, object, member, |_| true)
+        self.saying(group, object, member, most, |_| true)
     }
 
-    /// The same in one of these versions; empty stands for that of an object that states none.
+    /// The same in one of these versions, all of them; empty stands for that of an object that states none.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -174,7 +177,48 @@ impl Store {
         versions: &BTreeSet<String>,
         member: MemberId,
     ) -> Result<Vec<MessageId>, ReadError> {
-        self.saying(group, object, member, |version| versions.contains(version))
+        self.saying(group, object, member, usize::MAX, |version| versions.contains(version))
+    }
+
+    /// Shows every version of an object that a member says, as its author, as a reporter or in other words, oldest first and
+    /// one by one: of whoever owns an object nothing is hidden by how much there is.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn each_said_by(
+        &self,
+        group: GroupId,
+        object: &str,
+        member: MemberId,
+        mut visit: impl FnMut(ObjectView),
+    ) -> Result<(), ReadError> {
+        for date in self.dates_said_by(group, object, member)? {
+            let row = self.object_at(group, Timestamp::from_micros(date))?;
+            if let Some(view) = row.filter(|view| view.id == object) {
+                visit(view);
+            }
+        }
+        Ok(())
+    }
+
+    /// When the rows of an object that a member says were added: each has an entry of every member that says it.
+    fn dates_said_by(
+        &self,
+        group: GroupId,
+        object: &str,
+        member: MemberId,
+    ) -> Result<BTreeSet<u64>, ReadError> {
+        let prefix = objects::by_id(&self.db.vault, group, object);
+        let mut dates = BTreeSet::new();
+        for row in self.db.scan(Cf::ById, &prefix, &prefix) {
+            let (key, value) = row?;
+            let entry =
+                ClaimValue::decode(value.as_ref()).map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
+            if entry.member == member.as_ref() {
+                dates.insert(entry.date_added);
+            }
+        }
+        Ok(dates)
     }
 
     fn saying(
@@ -182,22 +226,35 @@ impl Store {
         group: GroupId,
         object: &str,
         member: MemberId,
+        most: usize,
         is_meant: impl Fn(&str) -> bool,
     ) -> Result<Vec<MessageId>, ReadError> {
         let txn = self.view();
         let mut found = BTreeSet::new();
-        for (date, value) in removal::rows_of(&txn, group, object)? {
+        for date in self.dates_said_by(group, object, member)? {
+            if found.len() >= most {
+                break;
+            }
+            let Some(value) = removal::row(&txn, group, date)? else { continue };
             if !is_meant(&value.version) {
                 continue;
             }
+            let row = columns::object(group, date);
             if value.member == member.as_ref() && !value.tombstone {
                 let id = MessageId::try_from(value.message.as_slice());
-                found.insert(
-                    id.map_err(|_| damaged(Cf::Objects, &columns::object(group, date), "has no id"))?,
-                );
+                found.insert(id.map_err(|_| damaged(Cf::Objects, &row, "has no id"))?);
             }
-            let others = removal::reporters(&txn, group, date)?;
-            found.extend(others.iter().filter(|other| other.member == member).map(|other| other.message));
+            // Its own alone: others may have said it again and again.
+            let own = [row.as_slice(), member.as_ref()].concat();
+            for reporter in self.db.scan(Cf::Reporters, &own, &own) {
+                if found.len() >= most {
+                    break;
+                }
+                let (key, _) = reporter?;
+                let fault = || damaged(Cf::Reporters, &key, "has no member");
+                let (_, message, _) = columns::read_reporter(&key).ok_or_else(fault)?;
+                found.insert(message);
+            }
         }
         Ok(found.into_iter().collect())
     }
@@ -210,4 +267,50 @@ fn read_reweigh(key: &[u8]) -> Result<Reweigh, ReadError> {
         due: Timestamp::from_micros(u64::from_be_bytes(*due)),
         message: MessageId::try_from(message).map_err(|_| fault())?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::schema::Tlp;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::{
+        EnvelopeRow, MessageState, ObjectRow,
+        tests::{GROUP, commit, envelope, id, object, open, opened, with_objects},
+    };
+
+    fn version(n: u64) -> String {
+        format!("2026-01-01T00:00:00.{n:06}Z")
+    }
+
+    fn versions(numbers: std::ops::Range<u64>) -> Vec<ObjectRow> {
+        numbers.map(|n| object("a", &version(n), Tlp::Amber)).collect()
+    }
+
+    #[test]
+    fn what_a_member_says_of_an_object_is_found_behind_any_number_of_versions_that_others_say() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let others = opened(1, 3, versions(0..1_500));
+        commit(&store, EnvelopeRow { state: MessageState::Opened, content: Some(others), ..envelope(1) });
+        for n in 2..42 {
+            commit(&store, with_objects(n, versions(10_000 + n..10_001 + n)));
+        }
+        // One of the other's, said once more: its own, too.
+        commit(&store, with_objects(42, versions(7..8)));
+        let own = MemberId::new([2; 16]);
+        let saying = |most| store.messages_saying(GROUP, "indicator--a", own, most).unwrap();
+        assert_eq!(saying(usize::MAX), (2..43).map(id).collect::<Vec<_>>());
+        assert_eq!(saying(5).len(), 5);
+        let of = |numbers: &[u64]| {
+            let wanted: BTreeSet<String> = numbers.iter().map(|n| version(*n)).collect();
+            store.messages_saying_versions(GROUP, "indicator--a", &wanted, own).unwrap()
+        };
+        assert_eq!(of(&[7, 8, 10_002]), [id(2), id(42)], "8 is the other's alone");
+        let mut shown = Vec::new();
+        store.each_said_by(GROUP, "indicator--a", own, |view| shown.push(view.version)).unwrap();
+        let expected: Vec<String> = [7].into_iter().chain(10_002..10_042).map(version).collect();
+        assert_eq!(shown, expected, "oldest first");
+    }
 }

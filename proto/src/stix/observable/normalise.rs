@@ -7,18 +7,26 @@ use crate::stix::observable::{
 
 /// `text` as a `kind` in normal form, with the kind it turned out to be.
 pub(super) fn normalise(kind: Kind, text: &str) -> Option<(Kind, String)> {
+    match kind {
+        Kind::Ipv4 | Kind::Ipv6 | Kind::Domain | Kind::Url | Kind::Email => plain(kind, &refang(text.trim())),
+        _ => plain(kind, text),
+    }
+}
+
+/// [`normalise`] of a text in which no defanging is left.
+fn plain(kind: Kind, text: &str) -> Option<(Kind, String)> {
     let text = text.trim();
     if text.is_empty() {
         return None;
     }
     match kind {
-        Kind::Ipv4 | Kind::Ipv6 => host::address(&refang(text)),
-        Kind::Domain => match host::host(&refang(text))? {
+        Kind::Ipv4 | Kind::Ipv6 => host::address(text),
+        Kind::Domain => match host::host(text)? {
             Host::Address(kind, value) => Some((kind, value)),
             Host::Name(name) => Some((Kind::Domain, name)),
         },
-        Kind::Url => url(&refang(text)).map(|value| (kind, value)),
-        Kind::Email => email(&refang(text)).map(|value| (kind, value)),
+        Kind::Url => url(text).map(|value| (kind, value)),
+        Kind::Email => email(text).map(|value| (kind, value)),
         Kind::Mac => mac(text).map(|value| (kind, value)),
         Kind::Asn => asn(text).map(|value| (kind, value)),
         Kind::Md5 => hex(text, 32).map(|value| (kind, value)),
@@ -45,9 +53,9 @@ pub(super) fn guess(text: &str) -> Option<(Kind, String)> {
     if text == given { Some(found) } else { normalise(kind, given) }
 }
 
-/// The kind that a text is taken for, and what it then turns out to be.
+/// The kind that a text in which no defanging is left is taken for, and what it then turns out to be.
 fn taken_for(text: &str) -> Option<(Kind, (Kind, String))> {
-    let fits = |kind: Kind| normalise(kind, text).map(|found| (kind, found));
+    let fits = |kind: Kind| plain(kind, text).map(|found| (kind, found));
     if text.contains("://") {
         return fits(Kind::Url);
     }

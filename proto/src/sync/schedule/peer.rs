@@ -1,6 +1,9 @@
 //! How a peer stands: what it has on offer, what it is asked for, and when it may be asked again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Job, MAX_OFFERS};
 use crate::time::doubled;
@@ -22,7 +25,8 @@ pub(super) struct Peer {
     busy: u32,
     /// What it had nothing of, in a row.
     empty: Vec<Job>,
-    /// Such rows that were too long, and until when they are not asked for again.
+    /// Such rows that were too long, and until when they are not asked for again. What was set aside for long enough stays
+    /// here as long as it is claimed: it comes behind all that was not asked for yet.
     aside: BTreeMap<Job, Duration>,
     not_before: Duration,
 }
@@ -53,19 +57,29 @@ impl Peer {
         u32::try_from(self.empty.len()).unwrap_or(u32::MAX)
     }
 
-    /// What it had nothing of in a row is not asked for again until then.
+    /// What it had nothing of in a row is not asked for again until then. Where that is too much to remember, what was set aside
+    /// first is as good as never asked for.
     pub(super) fn set_aside(&mut self, until: Duration) {
-        let room = MAX_OFFERS.saturating_sub(self.aside.len());
-        self.aside.extend(self.empty.drain(..).take(room).map(|job| (job, until)));
+        self.aside.extend(self.empty.drain(..).map(|job| (job, until)));
+        let excess = self.aside.len().saturating_sub(MAX_OFFERS);
+        if excess > 0 {
+            let mut oldest: Vec<(Duration, Job)> =
+                self.aside.iter().map(|(job, until)| (*until, *job)).collect();
+            oldest.sort_unstable();
+            for (_, job) in oldest.into_iter().take(excess) {
+                self.aside.remove(&job);
+            }
+        }
     }
 
-    pub(super) fn is_aside(&self, job: &Job) -> bool {
-        self.aside.contains_key(job)
+    /// Until when this is, or was, not asked for again.
+    pub(super) fn aside_until(&self, job: &Job) -> Option<Duration> {
+        self.aside.get(job).copied()
     }
 
-    /// What was set aside for long enough may be asked for again.
-    pub(super) fn forget_old(&mut self, now: Duration) {
-        self.aside.retain(|_, until| *until > now);
+    /// What was set aside for long enough and is claimed no more is forgotten.
+    pub(super) fn forget_old(&mut self, claimed: &BTreeSet<Job>, now: Duration) {
+        self.aside.retain(|job, until| *until > now || claimed.contains(job));
     }
 
     /// It did what no honest peer does. From now on it is counted anew what else it does.
@@ -84,7 +98,8 @@ impl Peer {
     }
 
     /// It served what it was asked for, which makes a fault good.
-    pub(super) fn served(&mut self) {
+    pub(super) fn served(&mut self, of: &Job) {
+        self.aside.remove(of);
         self.faults = self.faults.saturating_sub(1);
         self.empty.clear();
         self.had_time();

@@ -354,9 +354,54 @@ fn whoever_had_nothing_of_many_logs_is_asked_for_its_others_the_next_time() {
     let asked = schedule.next(later).unwrap();
     assert_eq!(asked.range.log, log(MAX_EMPTY));
     schedule.served(&asked, Sequence::new(9));
-    // It may have come by the others meanwhile.
+    // It may have come by the others meanwhile; what was never asked for goes first all the same.
     schedule.offer(1, claimed(), NOW + ASIDE);
+    assert_eq!(schedule.next(NOW + ASIDE).unwrap().range.log, log(MAX_EMPTY));
+    schedule.offer(1, claimed().take(4), NOW + ASIDE);
     assert_eq!(schedule.next(NOW + ASIDE).unwrap().range.log, log(0));
+}
+
+/// The waits that its faults cost come to more than [`ASIDE`]: what it had nothing of before must not come first again.
+#[test]
+fn whoever_has_nothing_of_all_but_its_last_log_is_asked_for_that_one_in_the_end() {
+    let log = |n: u32| LogId::new([n.to_be_bytes(); 8].concat().try_into().unwrap());
+    let all = u32::try_from(MAX_OFFERS).unwrap();
+    let claimed = move || (0..all).map(move |n| Range { log: log(n), ..range(0, 1, 9) });
+    let (mut schedule, mut now) = (Schedule::default(), NOW);
+    let rows = all.div_ceil(MAX_EMPTY);
+    let asked_for_last = (0..rows).any(|_| {
+        schedule.offer(1, claimed(), now);
+        while let Some(asked) = schedule.next(now) {
+            if asked.range.log == log(all - 1) {
+                return true;
+            }
+            schedule.has_nothing(&asked, now);
+        }
+        now = schedule.waits(&1, now).unwrap();
+        false
+    });
+    assert!(asked_for_last, "after {rows} rows, {:?} later", now - NOW);
+    assert!(now - NOW > ASIDE, "the first ones might have come again long before");
+}
+
+/// Of those that come again, too, each has its turn.
+#[test]
+fn what_was_set_aside_first_is_asked_for_first_again() {
+    let log = |n: u32| LogId::new([n.to_be_bytes(); 8].concat().try_into().unwrap());
+    let claimed = move || (0..4 * MAX_EMPTY).map(move |n| Range { log: log(n), ..range(0, 1, 9) });
+    let (mut schedule, mut now) = (Schedule::default(), NOW);
+    let mut asked_for = BTreeMap::<LogId, u32>::new();
+    for _ in 0..4 * 4 {
+        // Once a row is over the next one is long enough aside.
+        now += ASIDE;
+        schedule.offer(1, claimed(), now);
+        while let Some(asked) = schedule.next(now) {
+            *asked_for.entry(asked.range.log).or_default() += 1;
+            schedule.has_nothing(&asked, now);
+        }
+    }
+    assert_eq!(asked_for.len(), 4 * usize::try_from(MAX_EMPTY).unwrap());
+    assert!(asked_for.values().all(|times| *times == 4), "{asked_for:?}");
 }
 
 #[test]

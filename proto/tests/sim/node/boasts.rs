@@ -14,6 +14,9 @@ use rand::{RngExt, rngs::StdRng};
 
 use super::{Conduct, Node};
 
+/// Logs that a liar claims and nobody has: in a row more than a peer may have nothing of.
+const PHANTOMS: u8 = 100;
+
 /// How the ids of logs and members begin of which a liar tells without end.
 const ENDLESS: [u8; 8] = [0xff; 8];
 
@@ -45,6 +48,15 @@ impl Node {
     fn boast(&self, group: GroupId, rng: &mut StdRng) -> Vec<LogFrontier> {
         let mut logs = self.durable.logs.frontier(group);
         logs.push(LogFrontier::empty(group, LogId::new(rng.random())));
+        if rng.random_bool(0.5) {
+            // The same ones each time, and first among a group's.
+            let mut phantom = [0; 32];
+            let phantoms = (0..PHANTOMS).map(|n| {
+                phantom[31] = n + 1;
+                LogFrontier::empty(group, LogId::new(phantom))
+            });
+            logs.extend(phantoms);
+        }
         for log in &mut logs {
             let height = log.height.get();
             if height == 0 || rng.random_bool(0.5) {

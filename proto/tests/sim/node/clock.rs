@@ -5,8 +5,9 @@ use belfry_proto::{crypto::sign::PublicKey, time::Timestamp};
 use super::Node;
 use crate::{admins::SKEW, faults::Defect};
 
-/// Members that must have told their time: with one, nobody can say which of the two clocks is wrong. (Where no other member
-/// is connected a node makes do with one; here everybody knows more, and seals by no clock that one alone vouches for.)
+/// Members besides our own that must have told their time: with one, nobody can say which of the two clocks is wrong. (Where
+/// no other member is connected a node makes do with one; here everybody knows more, and seals by no clock that one alone
+/// vouches for.)
 const VOICES: usize = 2;
 
 impl Node {
@@ -39,7 +40,9 @@ impl Node {
     /// Whether it may be off. Then nothing is sealed, and no key is handed to anybody: who has it for how long already is a
     /// question of time.
     pub(super) fn doubts_clock(&self) -> bool {
-        let is_asked = self.volatile.as_ref().unwrap().voices.len() < VOICES;
+        // Nodes of one organisation may have a clock in common.
+        let voices = self.volatile.as_ref().unwrap().voices.keys();
+        let is_asked = voices.filter(|member| **member != self.identity.member).count() < VOICES;
         (is_asked || self.is_clock_off()) && !self.has(Defect::SealsByAnyClock)
     }
 }

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::{self, ContentKey, may_grant},
-    id::{GroupId, KeyId},
+    id::{GroupId, KeyId, MemberId},
     limits::MAX_KEY_IDS,
     schema::{KeyRefusal, KeysRequest, KeysResponse, Refusal, SealedGrant, decode_canonical},
     time::Timestamp,
 };
-use rand::{RngExt, seq::IndexedRandom};
+use rand::{
+    RngExt,
+    seq::{IndexedRandom, IteratorRandom},
+};
 
 use super::{Asked, Content, Cx, Node, Observation};
 use crate::{
@@ -19,20 +22,21 @@ use crate::{
 };
 
 impl Node {
-    /// Asks one peer a group for what stored envelopes wait for: their author's node, or any other reader.
+    /// Asks one peer a group for what stored envelopes wait for: a node of their author's member, or any other reader.
     pub(super) fn ask_for_keys(&mut self, cx: &mut Cx<'_>) {
         let roster = self.roster();
         let own = self.key();
         let mut wanted: BTreeMap<(PublicKey, GroupId), BTreeSet<KeyId>> = BTreeMap::new();
         for (group, key, author) in self.wishes() {
-            let readers: Vec<PublicKey> = roster
+            let readers: Vec<(MemberId, PublicKey)> = roster
                 .certificates()
                 .filter(|c| c.groups.contains_key(&group) && c.node != own)
                 .filter(|c| self.conduct.taps() || roster.role(c.serial, group, cx.now).is_some())
-                .map(|c| c.node)
+                .map(|c| (c.member, c.node))
                 .collect();
-            let author = roster.certificate(author).map(|c| c.node).filter(|node| readers.contains(node));
-            let any = readers.choose(cx.rng).copied();
+            let of_author = readers.iter().filter(|(member, _)| *member == author);
+            let author = of_author.choose(cx.rng).map(|(_, node)| *node);
+            let any = readers.choose(cx.rng).map(|(_, node)| *node);
             let peer = if cx.rng.random_bool(0.5) { author.or(any) } else { any };
             if let Some(peer) = peer {
                 wanted.entry((peer, group)).or_default().insert(key);
@@ -46,16 +50,16 @@ impl Node {
         }
     }
 
-    fn wishes(&self) -> Vec<(GroupId, KeyId, belfry_proto::id::Serial)> {
+    fn wishes(&self) -> Vec<(GroupId, KeyId, MemberId)> {
         let waiting = self.durable.logs.entries().filter_map(|(place, entry)| match entry.content {
-            Content::Waiting(key) => Some((place.0, key, entry.serial)),
+            Content::Waiting(key) => Some((place.0, key, entry.member)),
             _ => None,
         });
         let loot = self.volatile.as_ref().unwrap().loot.values().filter_map(|bytes| {
             let decoded = envelope::decode(bytes).ok()?;
             let header = decoded.header();
             let key = header.key_id().filter(|key| !self.durable.keys.contains_key(key))?;
-            Some((header.group, key, header.serial))
+            Some((header.group, key, header.member))
         });
         let distinct: BTreeMap<KeyId, _> = waiting.chain(loot).map(|wish| (wish.1, wish)).collect();
         distinct.into_values().collect()
@@ -105,7 +109,9 @@ impl Node {
             return Err(Refusal::NotYet);
         }
         let roster = self.roster();
-        let requester = if self.has(Defect::GrantsAnyone) {
+        let own = self.identity.member;
+        let is_own = roster.by_node(from).is_some_and(|certificate| certificate.member == own);
+        let requester = if self.has(Defect::GrantsAnyone) || (is_own && self.has(Defect::TrustsItsMember)) {
             roster.by_node(from).ok_or(Refusal::NotCertified)
         } else {
             // Nobody backdates here, so a statement's own date is when it was first seen.
@@ -113,7 +119,20 @@ impl Node {
             may_grant(&roster, key.context(), self.durable.logs.last_use(id), from, first_seen, cx.now)
                 .map_err(|refusal| refusal.on_wire())
         };
-        cx.saw(Observation::Granted(requester.is_ok()));
+        let requester = requester.and_then(|certificate| {
+            let is_another = certificate.member != key.context().author;
+            let is_older = key.context().roster.height.get() < certificate.serial.get();
+            let member = roster.member(certificate.member);
+            let is_second = member.is_some_and(|member| member.serials.first() != Some(&certificate.serial));
+            match self.has(Defect::ForgetsItsMembers) && is_another && is_older && is_second {
+                true => Err(Refusal::Unknown),
+                false => Ok(certificate),
+            }
+        });
+        cx.saw(match requester {
+            Ok(_) => Observation::Granted { within: is_own },
+            Err(_) => Observation::Refused,
+        });
         let sealed = key.grant_to(&requester?.kem, cx.rng);
         Ok(SealedGrant { key_id: id.to_vec(), sealed })
     }

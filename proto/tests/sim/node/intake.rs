@@ -18,6 +18,7 @@ use belfry_proto::{
 use super::{
     Cx, Node, Observation,
     log::{Content, Entry, place_of},
+    outcome::Kept,
 };
 use crate::{
     admins::SKEW,
@@ -67,7 +68,7 @@ impl Node {
             Judgement::Refused(verdict, code) => self.judged(from, *verdict, code, cx),
             Judgement::Quarantined(_) | Judgement::Ahead(_) | Judgement::Known | Judgement::Heals(_) => {}
         }
-        self.settle(judgement, bytes, from, true, cx).map(drop)
+        self.settle(judgement, bytes, from, true, cx)
     }
 
     /// Sends to a few peers that want it.
@@ -82,19 +83,28 @@ impl Node {
         }
     }
 
-    /// Envelopes of one page; how many of them are here now. From its end: what follows an entry vouches for it.
+    /// Envelopes of one page, and what became of each. From its end: what follows an entry vouches for it.
     pub(super) fn take_page(
         &mut self,
         from: PublicKey,
         page: &[Vec<u8>],
         cx: &mut Cx<'_>,
-    ) -> Result<usize, Crashed> {
-        let mut taken = 0;
+    ) -> Result<Vec<Kept>, Crashed> {
+        let mut kept = Vec::with_capacity(page.len());
         for bytes in page.iter().rev() {
             let judgement = self.judge(bytes, Origin::Sync, cx.now);
-            taken += usize::from(self.settle(judgement, bytes, from, false, cx)?);
+            kept.push(match &judgement {
+                Judgement::Admitted(_)
+                | Judgement::Quarantined(_)
+                | Judgement::Known
+                | Judgement::Heals(_) => Kept::Here,
+                Judgement::Ahead(_) => Kept::Parked,
+                Judgement::Refused(_, code) => Kept::Refused(*code),
+            });
+            self.settle(judgement, bytes, from, false, cx)?;
         }
-        Ok(taken)
+        kept.reverse();
+        Ok(kept)
     }
 
     fn judge(&self, bytes: &[u8], origin: Origin, now: Timestamp) -> Judgement {
@@ -156,7 +166,7 @@ impl Node {
         origin == Origin::Sync && (self.has(Defect::TakesBareHeaders) || is_excused())
     }
 
-    /// Keeps what the judge let through. True if the envelope is here now, or waits.
+    /// Keeps what the judge let through.
     fn settle(
         &mut self,
         judgement: Judgement,
@@ -164,7 +174,7 @@ impl Node {
         from: PublicKey,
         gossiped: bool,
         cx: &mut Cx<'_>,
-    ) -> Result<bool, Crashed> {
+    ) -> Result<(), Crashed> {
         match judgement {
             Judgement::Admitted(admitted) => {
                 // Opened once the log as a whole says that it stands; what nobody signed, never.
@@ -175,16 +185,14 @@ impl Node {
                 let (header, id) = (admitted.header(), admitted.message_id());
                 let entry = Entry::new(header, id, admitted.bytes(), content, cx.now);
                 let is_unsigned = admitted.is_vouched();
-                self.keep(Entry { is_unsigned, ..entry }, from, gossiped, cx)?;
-                Ok(true)
+                self.keep(Entry { is_unsigned, ..entry }, from, gossiped, cx)
             }
             Judgement::Quarantined(quarantined) => {
                 let (header, id) = (quarantined.header(), quarantined.message_id());
                 let entry = Entry::new(header, id, quarantined.bytes(), Content::Hidden, cx.now);
                 let is_unsigned = quarantined.is_vouched();
                 cx.saw(Observation::Quarantined);
-                self.keep(Entry { is_unsigned, ..entry }, from, gossiped, cx)?;
-                Ok(true)
+                self.keep(Entry { is_unsigned, ..entry }, from, gossiped, cx)
             }
             Judgement::Heals(id) => {
                 let admitted = envelope::decode(bytes).unwrap().trusted();
@@ -197,8 +205,7 @@ impl Node {
                 self.persist(Point::Envelope, |durable| {
                     let held = durable.logs.entry_mut(&id).unwrap();
                     (held.bytes, held.is_bare, held.content) = (bytes, false, content);
-                })?;
-                Ok(true)
+                })
             }
             Judgement::Ahead(id) => {
                 if self.durable.parked.len() < MAX_PARKED && !self.durable.parked.contains_key(&id) {
@@ -207,10 +214,9 @@ impl Node {
                     cx.saw(Observation::Parked);
                 }
                 self.pull_admin(from, cx);
-                Ok(true)
+                Ok(())
             }
-            Judgement::Known => Ok(true),
-            Judgement::Refused(..) => Ok(false),
+            Judgement::Known | Judgement::Refused(..) => Ok(()),
         }
     }
 
@@ -232,7 +238,7 @@ impl Node {
         self.judge_again(group, log, cx)?;
         let height = self.durable.logs.chain(group, log).len() as u64;
         if gossiped && sequence > height && self.durable.logs.fork(group, log).is_none() {
-            self.pull_group(from, group, cx);
+            self.gap(from, cx);
         }
         Ok(())
     }
@@ -320,6 +326,7 @@ impl Node {
             }
             self.reweigh(group, cx)?;
         }
+        self.pull_anew(cx);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use belfry_proto::{
     crypto::sign::Purpose,
     envelope::{self, Decoded},
     id::GroupId,
-    schema::{self, Fork, Page, sync_response::Response},
+    schema::{self, Fork, Page, Refusal, sync_response::Response},
     topic::Topic,
 };
 use prost::Message;
@@ -30,8 +30,12 @@ impl Node {
 
     /// What a liar answers instead of the truth, every other time.
     pub(super) fn lie(&self, group: GroupId, truth: Response, rng: &mut StdRng) -> Response {
-        if self.conduct != Conduct::Liar || rng.random_bool(0.5) {
-            return truth;
+        // Of what it only claims to have it has nothing, again and again.
+        let is_empty = matches!(&truth, Response::Page(page) if page.envelopes.is_empty());
+        match self.conduct {
+            Conduct::Liar if is_empty => return Response::Refused(Refusal::Unknown.into()),
+            Conduct::Liar if rng.random_bool(0.5) => {}
+            _ => return truth,
         }
         match truth {
             Response::Page(page) => Response::Page(self.spoil(group, page, rng)),

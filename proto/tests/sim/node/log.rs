@@ -219,8 +219,7 @@ impl Logs {
                 let chain = self.chain(group, log);
                 let height = chain.len() as u64;
                 let frozen = self.fork(group, log).unwrap_or(0);
-                let holes: Vec<u64> =
-                    (1..).zip(&chain).filter(|(_, entry)| self.is_hole(entry)).map(|(at, _)| at).collect();
+                let holes = self.holes(group, log);
                 let mut missing = MissingSum::default();
                 holes.iter().for_each(|at| missing.toggle(log, Sequence::new(*at)));
                 (height > 0 || frozen > 0).then(|| LogFrontier {
@@ -235,6 +234,26 @@ impl Logs {
                 })
             })
             .collect()
+    }
+
+    /// Sequences of a log's chain that miss their body.
+    fn holes(&self, group: GroupId, log: LogId) -> Vec<u64> {
+        let chain = self.chain(group, log);
+        (1..).zip(&chain).filter(|(_, entry)| self.is_hole(entry)).map(|(at, _)| at).collect()
+    }
+
+    /// The first and the last of them.
+    pub(crate) fn outer_holes(&self, group: GroupId, log: LogId) -> Option<(u64, u64)> {
+        let holes = self.holes(group, log);
+        Some((*holes.first()?, *holes.last()?))
+    }
+
+    /// The first stretch of them from one sequence on.
+    pub(crate) fn next_holes(&self, group: GroupId, log: LogId, from: u64) -> Option<(u64, u64)> {
+        let holes: Vec<u64> = self.holes(group, log).into_iter().filter(|at| *at >= from).collect();
+        let first = *holes.first()?;
+        let stretch = (first..).zip(&holes).take_while(|(expected, at)| expected == *at).count() as u64;
+        Some((first, first + stretch - 1))
     }
 
     /// Encoded envelopes from one sequence on, as far as they stand.

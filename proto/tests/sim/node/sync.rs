@@ -1,36 +1,30 @@
-//! Pages and proofs of forks with one peer at a time, and what is answered to whoever asks anything of sync.
+//! Pages and proofs of forks as they come, and what is answered to whoever asks anything of sync.
 
 use std::collections::BTreeMap;
 
 use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::{self, DecodeError, Decoded},
-    id::{GroupId, LogId, MessageId, Sequence},
+    id::{GroupId, LogId, MessageId},
     schema::{
         ContactTaken, Fork, Page, PullFork, PullRange, Refusal, SyncRequest, SyncResponse,
         sync_request::Request, sync_response::Response,
     },
-    sync::{Range, Want, check_fork, check_page, number, page::check_excuses},
+    sync::{Ask, Range, check_fork, check_page, number, page::check_excuses},
     time::Timestamp,
     verdict::Judged,
 };
-use rand::seq::IndexedRandom;
 
-use super::{Asked, Cx, Node, Observation, Synced};
+use super::{
+    Asked, Cx, Node, Observation, Synced,
+    outcome::{End, Fetched, waits},
+};
 use crate::{
     faults::{Crashed, Defect},
     network::Protocol,
 };
 
 impl Node {
-    pub(super) fn pull_someone(&mut self, cx: &mut Cx<'_>) {
-        for group in self.groups(cx.now) {
-            if let Some(peer) = self.peers_of(group, cx.now).choose(cx.rng).copied() {
-                self.pull_group(peer, group, cx);
-            }
-        }
-    }
-
     pub(super) fn sync_answered(
         &mut self,
         peer: PublicKey,
@@ -39,29 +33,31 @@ impl Node {
         bytes: &[u8],
         cx: &mut Cx<'_>,
     ) -> Result<(), Crashed> {
-        let response = match number::read_reply(number, bytes) {
-            Ok(SyncResponse { response: Some(Response::Refused(_)) | None }) => return Ok(()),
-            Ok(SyncResponse { response: Some(response) }) => response,
-            Err(_) => return self.spoiled(peer, "malformed", cx),
+        let Ok(SyncResponse { response: Some(response) }) = number::read_reply(number, bytes) else {
+            self.unanswered(peer, what, cx);
+            self.pull_on(cx);
+            return self.spoiled(peer, "malformed", cx);
         };
         match what {
-            Synced::Frontier(comparison, asked) => {
-                self.frontier_answered(peer, comparison, asked, response, cx)
+            Synced::Frontier { comparison, asked, round } => {
+                self.frontier_answered(peer, (comparison, asked, round), response, cx);
             }
-            Synced::Contacts(pull, asked) => self.contacts_answered(peer, pull, asked, response, cx),
-            Synced::Range(range) => self.page_answered(peer, range, response, cx),
-            Synced::Fork(range) => self.fork_answered(peer, range, response, cx),
-            Synced::Told => Ok(()),
+            Synced::Page(ask, range) => {
+                let fetched = self.page_answered(&ask, &range, response, cx)?;
+                self.fetched(&ask, fetched, cx);
+            }
+            Synced::Fork(ask) => {
+                let fetched = self.fork_answered(&ask, response, cx)?;
+                self.fetched(&ask, fetched, cx);
+            }
+            Synced::Contacts(..) if matches!(response, Response::Refused(_)) => return Ok(()),
+            Synced::Contacts(pull, asked) => {
+                return self.contacts_answered(peer, pull, asked, response, cx);
+            }
+            Synced::Told => return Ok(()),
         }
-    }
-
-    /// What a frontier claims beyond ours.
-    pub(super) fn pull(&mut self, peer: PublicKey, range: Range, cx: &mut Cx<'_>) {
-        if range.want != Want::Fork {
-            return self.pull_range(peer, range, cx);
-        }
-        let pull = Request::Fork(PullFork { group: range.group.get(), log: range.log.to_vec() });
-        self.ask_sync(peer, Synced::Fork(range), pull, cx);
+        self.pull_on(cx);
+        Ok(())
     }
 
     /// Nothing of the answer is used, and its peer is to blame.
@@ -75,67 +71,64 @@ impl Node {
         Ok(())
     }
 
-    fn pull_range(&mut self, peer: PublicKey, range: Range, cx: &mut Cx<'_>) {
-        let pull = Request::Range(PullRange {
-            group: range.group.get(),
-            log: range.log.to_vec(),
-            from: range.from.get(),
-            to: range.to.get(),
-        });
-        self.ask_sync(peer, Synced::Range(range), pull, cx);
-    }
-
-    pub(super) fn page_answered(
+    fn page_answered(
         &mut self,
-        peer: PublicKey,
-        range: Range,
+        ask: &Ask<PublicKey>,
+        range: &Range,
         response: Response,
         cx: &mut Cx<'_>,
-    ) -> Result<(), Crashed> {
-        let Response::Page(Page { envelopes, withdrawals, .. }) = response else {
-            return self.spoiled(peer, "wrong-answer", cx);
+    ) -> Result<Fetched, Crashed> {
+        let peer = ask.peer;
+        let (page, excuses) = match response {
+            Response::Refused(code) => return Ok(Fetched::refused(range, code)),
+            // It may have held more when it said so.
+            Response::Page(Page { envelopes, .. }) if envelopes.is_empty() => {
+                return Ok(Fetched::nothing(End::PeersFault));
+            }
+            response => match read_page(range, response) {
+                Ok(read) => read,
+                Err(code) => {
+                    self.spoiled(peer, code, cx)?;
+                    return Ok(Fetched::nothing(End::PeersFault));
+                }
+            },
         };
-        let decode = |bytes: &Vec<u8>| envelope::decode(bytes);
-        let decoded = |all: &[Vec<u8>]| all.iter().map(decode).collect::<Result<Vec<Decoded>, DecodeError>>();
-        let (page, excuses) = match (decoded(&envelopes), decoded(&withdrawals)) {
-            (Ok(page), Ok(excuses)) => (page, excuses),
-            (Err(error), _) | (_, Err(error)) => return self.spoiled(peer, error.code(), cx),
-        };
-        let checked = check_page(&range, &page).and_then(|()| check_excuses(&range, &page, &excuses));
-        if let Err(error) = checked {
-            return self.spoiled(peer, error.code(), cx);
-        }
+        self.up().pulling.schedule.arrived(ask);
         // First, so that what comes without its body is excused when it is judged.
-        self.take_page(peer, &withdrawals, cx)?;
-        if self.take_page(peer, &envelopes, cx)? == 0 {
-            return Ok(());
-        }
-        let next = range.from.get() + envelopes.len() as u64;
-        if next <= range.to.get() {
-            self.pull_range(peer, Range { from: Sequence::new(next), ..range }, cx);
-        }
-        Ok(())
+        let excused = self.take_page(peer, &excuses, cx)?;
+        let kept = self.take_page(peer, &page, cx)?;
+        Ok(Fetched::of(range, &kept, excused.iter().any(waits)))
     }
 
-    pub(super) fn fork_answered(
+    fn fork_answered(
         &mut self,
-        peer: PublicKey,
-        range: Range,
+        ask: &Ask<PublicKey>,
         response: Response,
         cx: &mut Cx<'_>,
-    ) -> Result<(), Crashed> {
-        let Response::Fork(Fork { one, other }) = response else {
-            return self.spoiled(peer, "wrong-answer", cx);
+    ) -> Result<Fetched, Crashed> {
+        let (peer, range) = (ask.peer, ask.range);
+        let (one, other) = match response {
+            Response::Refused(code) => return Ok(Fetched::refused(&range, code)),
+            Response::Fork(Fork { one, other }) => (one, other),
+            _ => {
+                self.spoiled(peer, "wrong-answer", cx)?;
+                return Ok(Fetched::nothing(End::PeersFault));
+            }
         };
         let [Ok(first), Ok(second)] = [&one, &other].map(|bytes| envelope::decode(bytes)) else {
-            return Ok(());
+            return Ok(Fetched::nothing(End::PeersFault));
         };
-        // Nobody's fault: a lower fork may have come to light since it said where.
+        // A lower fork may have come to light since it said where: it is asked for again after the next comparison.
         if check_fork(range.group, range.log, range.from, [&first, &second]).is_err() {
-            return Ok(());
+            return Ok(Fetched::nothing(End::PeersFault));
         }
+        self.up().pulling.schedule.arrived(ask);
         // Judged like a page: that its author signed them is the ladder's to say.
-        self.take_page(peer, &[one, other], cx).map(drop)
+        let kept = self.take_page(peer, &[one, other], cx)?;
+        let Fetched { end, .. } = Fetched::of(&range, &kept, true);
+        // There is no rest to ask for, wherever other peers say the fork is.
+        let through = (end == End::Whole).then_some(range.from.max(range.to));
+        Ok(Fetched { through, proven: through, end })
     }
 
     /// Asks under the newest number that both speak; not at all, if that has no field for it.
@@ -143,7 +136,9 @@ impl Node {
         let number = cx.number_with(&self.key(), &peer);
         let request = SyncRequest { request: Some(request) };
         if let Some(spoken) = number::request_under(number, &request) {
-            self.request(peer, Protocol::Sync(number), Asked::Sync { number, what }, &*spoken, cx);
+            let asked = Asked::Sync { peer, number, what };
+            self.request(peer, Protocol::Sync(number), asked, &*spoken, cx);
+            self.awaits(*cx.ids, cx);
         }
     }
 
@@ -188,16 +183,24 @@ impl Node {
     ) -> Result<(GroupId, Response), Refusal> {
         let group = self.entitled(from, pull.group, now)?;
         let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
-        let envelopes = self.durable.logs.page(group, log, pull.from, pull.to);
-        let bare = envelopes.iter().filter_map(|bytes| envelope::decode(bytes).ok());
-        let bare = bare.filter(Decoded::lacks_body);
-        let erasures: BTreeMap<MessageId, Vec<u8>> = bare
-            .filter_map(|bare| {
-                let erasure = self.durable.logs.erasure(bare.header(), bare.message_id(), &self.roster())?;
-                Some((erasure.id, erasure.bytes.clone()))
-            })
-            .collect();
-        let more = pull.from + (envelopes.len() as u64) <= pull.to;
+        let held = self.durable.logs.page(group, log, pull.from, pull.to);
+        let is_held = !held.is_empty();
+        let (mut envelopes, mut erasures) = (Vec::new(), BTreeMap::<MessageId, Vec<u8>>::new());
+        for bytes in held {
+            let decoded = envelope::decode(&bytes).unwrap();
+            if decoded.lacks_body() {
+                // Nobody takes it without what excuses that.
+                let erasure =
+                    self.durable.logs.erasure(decoded.header(), decoded.message_id(), &self.roster());
+                let Some(excuse) = erasure.map(|erasure| (erasure.id, erasure.bytes.clone())) else { break };
+                erasures.insert(excuse.0, excuse.1);
+            }
+            envelopes.push(bytes);
+        }
+        if envelopes.is_empty() && is_held {
+            return Err(Refusal::Unknown);
+        }
+        let more = !envelopes.is_empty() && pull.from + (envelopes.len() as u64) <= pull.to;
         let withdrawals = erasures.into_values().collect();
         Ok((group, Response::Page(Page { envelopes, more, withdrawals })))
     }
@@ -222,4 +225,16 @@ impl Node {
         let reads = roster.role(certificate.serial, group, now).is_some();
         if certificate.carrier || reads { Ok(group) } else { Err(Refusal::NotEntitled) }
     }
+}
+
+/// The envelopes of a page and what excuses some of them, if it is what was asked for; else why it is not.
+fn read_page(range: &Range, response: Response) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), &'static str> {
+    let Response::Page(Page { envelopes, withdrawals, .. }) = response else { return Err("wrong-answer") };
+    let decode = |bytes: &Vec<u8>| envelope::decode(bytes);
+    let decoded = |all: &[Vec<u8>]| all.iter().map(decode).collect::<Result<Vec<Decoded>, DecodeError>>();
+    let page = decoded(&envelopes).map_err(|error| error.code())?;
+    let excuses = decoded(&withdrawals).map_err(|error| error.code())?;
+    let checked = check_page(range, &page).and_then(|()| check_excuses(range, &page, &excuses));
+    checked.map_err(|error| error.code())?;
+    Ok((envelopes, withdrawals))
 }

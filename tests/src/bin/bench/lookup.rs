@@ -2,8 +2,8 @@
 //!
 //! One whole node whose store is filled directly, half with domains below others, half with addresses, each with the
 //! entries that its surroundings take. **HTTP**: one client with a connection asks one value after the other. **In
-//! process**: as many tasks as cores ask stretches of a hundred through `query`, authorised as for a token. Both ask
-//! for known and for unknown values in alternating rounds; an unknown one must not cost more. The store has read its keys
+//! process**: as many tasks as cores ask through `query`, stretch by stretch as the API does, authorised as for a token. Both
+//! ask for known and for unknown values in alternating rounds; an unknown one must not cost more. The store has read its keys
 //! into memory before the first.
 
 use std::{
@@ -36,8 +36,6 @@ use crate::{
 
 /// Objects of one message.
 const MESSAGE: u64 = 250;
-/// Values of one call in process.
-const STRETCH: usize = 100;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -185,7 +183,7 @@ async fn ask(
             let within = lookup::Within { groups: vec![readable], ..lookup::Within::default() };
             tokio::spawn(async move {
                 let mut found = 0;
-                for stretch in share.chunks(STRETCH) {
+                for stretch in share.chunks(lookup::STRETCH) {
                     let answers = query.lookup(&principal, &within, stretch.to_vec()).await?;
                     found += answers.iter().filter(|answer| answer.state == "active").count();
                 }

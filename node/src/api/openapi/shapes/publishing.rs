@@ -227,6 +227,7 @@ pub(in super::super) struct Publication {
     readable_only_here: bool,
     /// What stands against its being sent now, a sentence each.
     warnings: Vec<String>,
+    /// Why it waits for a person and how it is released, or why it was refused.
     error: Option<String>,
     /// Why it went out although a guard objected.
     reason: Option<String>,

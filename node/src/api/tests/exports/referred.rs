@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        coalition::CLOUD,
+        coalition::{CLOUD, OTHER},
         site::{Put, Site},
     },
     profiles,
@@ -102,6 +102,41 @@ async fn whose_statement_a_marking_is_no_bundle_tells_where_its_author_must_not_
     let marked = by(1, &json!({ "object_marking_refs": [statement().id] }));
     site.put(&[identity(1), Put { conditions: hidden, ..statement() }, marked.clone()]).await;
     assert_eq!(site.bundled(&token, "out").await, [identity(1).id, marked.id]);
+}
+
+#[tokio::test]
+async fn what_others_say_openly_does_not_tell_whose_an_object_is_whose_author_must_not_be_named() {
+    let config = [("in", "stix", ""), ("out", "stix", "audience = \"outside\"")];
+    let site = Site::exporting(&profiles(&config)).await;
+    let token = site.reader().await;
+    let hidden = Conditions { terms: vec!["attribution=must-not".to_owned()], ..Conditions::default() };
+    let marked = |n: u32| by(n, &json!({ "object_marking_refs": [statement().id] }));
+    site.put(&[
+        Put { conditions: hidden.clone(), ..marked(1) },
+        // The same words, said openly by somebody, and needed by an open object of his.
+        identity(1),
+        statement(),
+        marked(2).by(OTHER),
+        identity(2).by(OTHER),
+        // Who is named in a message that must name nobody is not told by way of an open one.
+        Put { conditions: hidden, ..identity(3) },
+        by(3, &json!({})).by(OTHER),
+    ])
+    .await;
+    let mut all: Vec<String> = (1..=3).map(|n| Put::indicator(n).id).collect();
+    all.extend([identity(2).id, statement().id]);
+    all.sort();
+    for export in ["in", "out"] {
+        assert_eq!(site.bundled(&token, export).await, all, "{export}");
+        let bundle: Value = serde_json::from_str(&site.text(&token, export).await).unwrap();
+        let objects = bundle["objects"].as_array().unwrap();
+        let refs = |n: u32| {
+            let id = Put::indicator(n).id;
+            objects.iter().find(|object| object["id"] == json!(id)).unwrap()["object_marking_refs"].clone()
+        };
+        assert_eq!(refs(1), json!([Tlp::Green.marking_id()]), "{export}");
+        assert_eq!(refs(2), json!([statement().id]), "{export}");
+    }
 }
 
 /// Nothing is written when an embargo ends, so the bundle itself has to know.

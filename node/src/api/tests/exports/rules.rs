@@ -102,3 +102,77 @@ async fn a_rule_that_stops_traffic_leaves_only_as_what_blocks_may_whatever_the_l
     assert_eq!(left().await, ["alert", "reject", "alert"], "to look for it is not contested");
     assert_eq!(site.held(&token, "rules").await.get("contested"), Some(&1));
 }
+
+#[tokio::test]
+async fn what_would_keep_a_tool_from_loading_the_rest_is_left_out_and_named() {
+    let site = Site::exporting(&profiles(&[("rules", "rules", "")])).await;
+    let token = site.reader().await;
+    let whole = "alert tcp any any -> any any (msg:\"x\"; sid:1;)";
+    site.put(&[
+        rule(1, "suricata", whole),
+        rule(2, "suricata", &format!("{whole}\nalert tcp any any (msg:\"no way\"; sid:2;)")),
+        rule(3, "snort", "alert tcp any any -> any any (msg:\"open; sid:3;)"),
+        rule(4, "yara", "rule a { condition: true"),
+        rule(5, "yara", "include \"/etc/passwd\""),
+        rule(6, "sigma", "title: no detection\nlogsource:\n  product: windows\n"),
+        rule(7, "spl", "index=main evil"),
+    ])
+    .await;
+    let rules = site.rules(&token, "rules").await;
+    assert_eq!(rules.into_keys().collect::<Vec<_>>(), [format!("{}.rules", Put::indicator(1).id)]);
+    assert_eq!(site.held(&token, "rules").await.get("unwritable"), Some(&6));
+    let index: Value = serde_json::from_str(&site.text(&token, "rules").await).unwrap();
+    let told: BTreeMap<&str, &str> = index["left_out"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["id"].as_str().unwrap(), one["why"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        (2, "line 2: does not begin with action, protocol, addresses and ports"),
+        (3, "line 1: a quote that does not end"),
+        (4, "line 1: brackets that do not match"),
+        (5, "line 1: includes a file of whoever loads it"),
+        (6, "line 1: no title, log source or detection with a condition"),
+        (7, "is in no language that is written as files"),
+    ];
+    let ids: Vec<String> = expected.iter().map(|(n, _)| Put::indicator(*n).id).collect();
+    let expected: BTreeMap<&str, &str> =
+        ids.iter().map(String::as_str).zip(expected.map(|(_, why)| why)).collect();
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn rules_of_one_number_load_beside_each_other_and_the_first_keeps_it() {
+    let site = Site::exporting(&profiles(&[("rules", "rules", "")])).await;
+    let token = site.reader().await;
+    let of = |msg: &str, end: &str| format!("alert tcp any any -> any any (msg:\"{msg}\"; {end})");
+    site.put(&[
+        rule(2, "suricata", &of("first", "sid:1000001; rev:1;")),
+        rule(1, "suricata", &of("second", "sid:1000001; rev:7;")).by(OTHER),
+        rule(3, "suricata", &of("other generator", "gid:9; sid:1000001;")),
+        rule(4, "suricata", &of("unnumbered", "rev:1;")),
+        // Another tool's.
+        rule(5, "snort", &of("snort", "sid:1000001;")),
+    ])
+    .await;
+    let sids = async || {
+        let index: Value = serde_json::from_str(&site.text(&token, "rules").await).unwrap();
+        let told = index["rules"].as_array().unwrap().iter();
+        told.map(|one| (one["id"].as_str().unwrap().to_owned(), one["sids"][0].as_u64().unwrap()))
+            .collect::<BTreeMap<String, u64>>()
+    };
+    let told = sids().await;
+    let of_n = |n: u32| told[&Put::indicator(n).id];
+    assert_eq!([2, 3, 5].map(of_n), [1_000_001; 3]);
+    let (second, unnumbered) = (of_n(1), of_n(4));
+    assert!(second >= 4_100_000_000 && unnumbered >= 4_100_000_000 && second != unnumbered, "{told:?}");
+    let rules = site.rules(&token, "rules").await;
+    let text = |n: u32| rules[&format!("{}.rules", Put::indicator(n).id)].clone();
+    assert_eq!(text(2), of("first", "sid:1000001; rev:1;") + "\n", "as its author wrote it");
+    assert_eq!(text(1), of("second", &format!("sid:{second}; rev:7;")) + "\n");
+    assert_eq!(text(4), of("unnumbered", &format!("rev:1; sid:{unnumbered};")) + "\n");
+    site.put(&[rule(6, "suricata", &of("third", "sid:1000001;"))]).await;
+    let later = sids().await;
+    assert!(told.iter().all(|(id, sid)| later[id] == *sid), "news renumber nothing: {later:?}");
+}

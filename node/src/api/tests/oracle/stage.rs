@@ -178,7 +178,10 @@ fn add(staged: &mut Vec<Staged>, one: &Drawn) {
         }
         (1, _) => {
             let rule = json!({ "pattern_type": "sigma", "name": format!("seen at {at}") });
-            let rule = Put::pattern(id, &format!("title: seen at {at}"), &rule);
+            let text = format!(
+                "title: seen at {at}\nlogsource:\n  product: x\ndetection:\n  s: x\n  condition: s\n"
+            );
+            let rule = Put::pattern(id, &text, &rule);
             staged.push(Staged::new(first, dressed(rule, one.tlps[0])));
         }
         (2 | 3, Some(of)) => {

@@ -48,7 +48,10 @@ impl Make {
         let now = clock::now();
         let proposal = if self.new {
             let Some(keys) = keys else {
-                refuse!("{} has no [keys]: say whose keys sign what", self.draft.display())
+                refuse!(
+                    "{} has no [keys]: say in it whose keys sign what (`belfry coalition charter draft --new` writes how)",
+                    self.draft.display()
+                )
             };
             let payload = draft.to_charter(None, &keys, now).map_err(mended)?.encode_to_vec();
             let proposal = Proposal::new(None, payload).map_err(mended)?;

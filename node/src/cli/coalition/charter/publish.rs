@@ -108,7 +108,12 @@ const NAMED: usize = 5;
 /// nodes have.
 fn nothing_left_behind(ours: &Roster, newest: &Roster, path: &Path) -> anyhow::Result<()> {
     if newest.coalition() != ours.coalition() {
-        refuse!("{} is of another coalition", path.display());
+        refuse!(
+            "{} is of another coalition ({}): name a log of this one (`belfry export-log` at a member's node), or that one's \
+             folder with --dir",
+            path.display(),
+            newest.coalition()
+        );
     }
     let (version, newer) = (ours.charter().version(), newest.charter().version());
     let common = version.min(newer);
@@ -138,7 +143,8 @@ fn nothing_left_behind(ours: &Roster, newest: &Roster, path: &Path) -> anyhow::R
         .collect();
     if beyond.is_empty() {
         refuse!(
-            "{} is another history than this folder's: see which one stands, and pin that",
+            "{} is another history than this folder's: see which one stands (`belfry audit decisions --log FILE`), \
+             and have a charter made that pins that one",
             path.display()
         );
     }

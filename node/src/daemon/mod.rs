@@ -385,8 +385,8 @@ impl Daemon {
         tasks.spawn("check", ingest.checking());
         let vouched = VouchedClock::new(hellos.clone(), roster.clone(), identity.member);
         tasks.spawn("reweigh", ingest.reweighing(vouched.clone()));
-        tasks.spawn("retain", ingest.retaining(vouched));
-        tasks.spawn("embargoes", ingest.ending_embargoes());
+        tasks.spawn("retain", ingest.retaining(vouched.clone()));
+        tasks.spawn("embargoes", ingest.ending_embargoes(vouched.clone()));
         let (judge, keep, reopen) = ingest.loops(queues, inbound.gossip);
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);
@@ -468,7 +468,8 @@ impl Daemon {
         cli_token(&query, &settings.data_dir).await?;
         let (asked, kept) = (query.clone(), store.clone());
         let (hooks, running) =
-            tokio::task::spawn_blocking(move || Hooks::open(&webhooks, &syslog, &asked, &kept)).await??;
+            tokio::task::spawn_blocking(move || Hooks::open(&webhooks, &syslog, &asked, &kept, &vouched))
+                .await??;
         for hook in running {
             tasks.spawn("hook", hook.run());
         }

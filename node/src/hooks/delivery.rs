@@ -17,6 +17,7 @@ use super::{
 use crate::{
     clock,
     config::Hook,
+    heard::VouchedClock,
     query::{Leaves, Query, QueryError},
     store::{MemoryError, Store},
 };
@@ -28,6 +29,8 @@ const REFUSALS: usize = 6;
 const UNSAVED: usize = 16;
 /// Between two looks at embargoes.
 const LOOK_AGAIN: Duration = Duration::from_mins(10);
+/// The same while our clock is doubted, whatever is told of it meanwhile.
+const WHILE_DOUBTED: Duration = Duration::from_secs(10);
 /// How long to wait after a fault of our own.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -38,6 +41,9 @@ pub(super) struct Delivery {
     sink: Box<dyn Sink>,
     shared: Arc<Shared>,
     newest: watch::Receiver<u64>,
+    clock: VouchedClock,
+    /// The time that others vouched for last: whatever ended before is over, also while our clock is doubted.
+    vouched: Timestamp,
     waits: Vec<Duration>,
     state: State,
     unsaved: usize,
@@ -90,10 +96,11 @@ impl Delivery {
         store: Store,
         sink: Box<dyn Sink>,
         shared: Arc<Shared>,
-        waits: Vec<Duration>,
+        (clock, waits): (VouchedClock, Vec<Duration>),
     ) -> Self {
-        let newest = store.newest();
-        Self { hook, query, store, sink, shared, newest, waits, state: State::default(), unsaved: 0 }
+        let (newest, vouched) = (store.newest(), Timestamp::ZERO);
+        let (state, unsaved) = (State::default(), 0);
+        Self { hook, query, store, sink, shared, newest, clock, vouched, waits, state, unsaved }
     }
 
     pub(super) async fn run(mut self) {
@@ -120,6 +127,7 @@ impl Delivery {
                     }
                 }
                 () = self.shared.wake.notified() => {}
+                () = self.clock.told(), if is_later => {}
                 () = tokio::time::sleep(next), if is_later => {}
             }
         }
@@ -127,8 +135,23 @@ impl Delivery {
 
     /// How long until the next embargo ends; looked at again before, should the clock be set.
     fn until_next(&self) -> Duration {
-        let next = self.state.later.values().min().map_or(LOOK_AGAIN, |at| at.since(clock::now()));
+        let Some(now) = self.clock.now() else { return WHILE_DOUBTED };
+        let next = self.state.later.values().min().map_or(LOOK_AGAIN, |at| at.since(now));
         next.min(LOOK_AGAIN)
+    }
+
+    /// By when embargoes are over.
+    fn vouched(&mut self) -> Timestamp {
+        self.vouched = self.vouched.max(self.clock.now().unwrap_or(Timestamp::ZERO));
+        self.vouched
+    }
+
+    /// An event as it may leave now. What only an embargo holds back goes out when that ends.
+    async fn one(&mut self, number: u64) -> Result<Option<Leaves>, Fault> {
+        let vouched = self.vouched();
+        let found = self.query.leaving_one(&self.hook, number, vouched).await?;
+        self.state.wait_for(found.later.into_iter().filter(|(of, ..)| *of == number));
+        Ok(found.rows.into_iter().find(|leaves| leaves.number == number))
     }
 
     async fn fault(&self, error: &Fault) {
@@ -170,7 +193,7 @@ impl Delivery {
     async fn round(&mut self) -> Result<bool, Fault> {
         let replays = mem::take(&mut *self.shared.replays.lock().unwrap_or_else(PoisonError::into_inner));
         for number in replays {
-            let outcome = match self.query.leaving_one(&self.hook, number).await? {
+            let outcome = match self.one(number).await? {
                 Some(leaves) => self.deliver(leaves).await?,
                 // Withdrawn, hidden, or held back by now.
                 None => Outcome::Withheld,
@@ -180,20 +203,26 @@ impl Delivery {
             }
             self.save().await?;
         }
-        for number in self.state.due(clock::now()) {
-            let found = self.query.leaving_late(&self.hook, number).await?;
+        let vouched = self.vouched();
+        for number in self.state.due(vouched) {
+            let found = self.query.leaving_late(&self.hook, number, vouched).await?;
             for leaves in found.rows.into_iter().filter(|leaves| leaves.number == number) {
                 let outcome = self.deliver(leaves).await?;
                 if !self.settle(number, outcome) {
                     return self.stopped().await;
                 }
             }
-            self.state.ends(number, found.gap.is_some());
+            // Its author may have asked for more time while it was tried.
+            let is_kept_anew = self.state.later.get(&number).is_some_and(|at| *at > vouched);
+            if !is_kept_anew {
+                self.state.ends(number, found.gap.is_some());
+            }
             // Somebody else may have asked for more time since.
             self.state.wait_for(found.later.into_iter().filter(|(of, ..)| *of == number));
             self.save().await?;
         }
-        let found = self.query.leaving(&self.hook, self.state.position).await?;
+        let vouched = self.vouched();
+        let found = self.query.leaving(&self.hook, self.state.position, vouched).await?;
         if found.position != self.state.position {
             self.shared.tell(|report| {
                 report.state = "sending";
@@ -314,7 +343,7 @@ impl Delivery {
             }
             if let Some(number) = number {
                 // Anew from the store: it may have been withdrawn meanwhile.
-                match self.query.leaving_one(&self.hook, number).await? {
+                match self.one(number).await? {
                     Some(leaves) => anew = Some(Event::of(&self.hook.name, leaves, &self.query)),
                     None => return Ok(Outcome::Withheld),
                 }

@@ -35,6 +35,7 @@ pub use self::{state::DeadLetter, tries::Try};
 use crate::{
     clock,
     config::{Syslog, Webhook},
+    heard::VouchedClock,
     keys::file::FileError,
     outbound::TlsError,
     query::Query,
@@ -204,7 +205,7 @@ impl Running {
 }
 
 impl Hooks {
-    /// Makes what the configuration names. Reads files.
+    /// Makes what the configuration names. Reads files. What is under an embargo goes out by `clock`.
     ///
     /// # Errors
     /// [`HookError`], naming the hook and the mend.
@@ -213,8 +214,9 @@ impl Hooks {
         syslog: &[Syslog],
         query: &Query,
         store: &Store,
+        clock: &VouchedClock,
     ) -> Result<(Self, Vec<Running>), HookError> {
-        Self::paced(webhooks, syslog, query, store, &WAITS)
+        Self::paced(webhooks, syslog, query, store, (clock, WAITS.as_slice()))
     }
 
     /// [`Self::open`] with other waits.
@@ -223,7 +225,7 @@ impl Hooks {
         syslog: &[Syslog],
         query: &Query,
         store: &Store,
-        waits: &[Duration],
+        (clock, waits): (&VouchedClock, &[Duration]),
     ) -> Result<(Self, Vec<Running>), HookError> {
         let mut names = BTreeSet::new();
         let (mut hooks, mut running) = (Vec::new(), Vec::new());
@@ -234,7 +236,8 @@ impl Hooks {
             let shared = Arc::new(Shared::new(hook.name.clone(), kind, target, hook.shadow));
             hooks.push(Arc::clone(&shared));
             let (query, store) = (query.clone(), store.clone());
-            running.push(Running(Delivery::new(hook.clone(), query, store, sink, shared, waits.to_vec())));
+            let paced = (clock.clone(), waits.to_vec());
+            running.push(Running(Delivery::new(hook.clone(), query, store, sink, shared, paced)));
             Ok(())
         };
         for webhook in webhooks {

@@ -1,14 +1,13 @@
 //! Embargoes end: what they kept inside is met by readers outside, who poll by date or follow the stream.
 //!
-//! By the very clock that tells readers what is under an embargo: whoever may read an object is told of it.
+//! While our clock is doubted none does. Set ahead, it would have readers pass the place of what is still kept from them once it is
+//! right again, and each end comes once.
 
 use std::time::Duration;
 
-use belfry_proto::time::Timestamp;
-
 use super::Ingest;
 use crate::{
-    clock,
+    heard::VouchedClock,
     store::{Change, WriteError},
 };
 
@@ -21,27 +20,32 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 impl Ingest {
     /// Ends them one after the other, as long as the node runs.
-    pub(super) async fn run_embargoes(self) {
+    pub(super) async fn run_embargoes(self, mut clock: VouchedClock) {
         loop {
-            let wait = match self.embargoes_due(clock::now()).await {
+            let wait = match self.embargoes_due(&clock).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!("what was under an embargo is not told outside yet: {error}");
                     AGAIN
                 }
             };
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                () = clock.told() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
         }
     }
 
-    /// Ends those that are over by `now`; answers how long to wait for the next.
-    pub(super) async fn embargoes_due(&self, now: Timestamp) -> Result<Duration, WriteError> {
+    /// Ends those that are over, as far as others vouch for our clock; answers how long to wait for the next.
+    pub(super) async fn embargoes_due(&self, clock: &VouchedClock) -> Result<Duration, WriteError> {
         loop {
+            // Many may end at once, and our clock be found wrong meanwhile.
+            let Some(now) = clock.now() else { return Ok(LOOK) };
             let over = self.store.embargoes_over(now, CHUNK)?;
             if over.is_empty() {
                 return Ok(self.store.next_embargo()?.map_or(LOOK, |ends| ends.since(now)).min(LOOK));
             }
-            self.store.commit(Change::EmbargoesOver(over)).await?;
+            self.store.commit(Change::EmbargoesOver { over, now }).await?;
         }
     }
 }

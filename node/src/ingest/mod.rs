@@ -182,9 +182,9 @@ impl Ingest {
         }
     }
 
-    /// Lets readers outside meet what was under an embargo that is over; a task of its own.
-    pub fn ending_embargoes(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.clone().run_embargoes()
+    /// Lets readers outside meet what was under an embargo that is over by `clock`; a task of its own.
+    pub fn ending_embargoes(&self, clock: VouchedClock) -> impl Future<Output = ()> + Send + use<> {
+        self.clone().run_embargoes(clock)
     }
 
     /// Checks signatures behind pages; a task of its own.

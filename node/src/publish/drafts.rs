@@ -271,12 +271,14 @@ impl Publisher {
         let (tlp, purpose, classes, label, handling) = said.ok_or(SubmitError::NotHeld(publication))?;
         let is_near_miss = classes.contains(&InformationClass::NearMiss);
         let report = self.guards.examine(&objects, Going { tlp, is_default: false, is_near_miss });
+        let embargo = handling.as_ref().and_then(|handling| handling.embargo_until);
+        let embargo = embargo.map_or(0, Timestamp::as_micros);
         let terms = handling.map(|handling| handling.terms).unwrap_or_default();
         let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let report = self.guards.examine_stated(report, &label.unwrap_or_default(), &terms);
         let roster = self.roster.snapshot();
-        let report =
-            self.passing(report, &roster, Passing::released(row.group, tlp), &objects, clock::now())?;
+        let released = Passing::released(row.group, tlp, embargo);
+        let report = self.passing(report, &roster, released, &objects, clock::now())?;
         let draft = held(&row);
         let purpose = Some(purpose);
         Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report, basis }, beside))

@@ -1,8 +1,9 @@
 //! Passing on: what another member shared goes no further by this one than it was shared.
 //!
 //! TLP:CLEAR and GREEN may travel between groups. Anything narrower is its originator's to share elsewhere, as is what came to
-//! named members or under an embargo; and nobody says it again under a wider marking. Whoever has it from the same source as that
-//! other one knows better than a guard, so the guard asks for a reason.
+//! named members or under an embargo that runs; and nobody says it again under a wider marking, or under an embargo that ends
+//! sooner than any that somebody else asks for it. Whoever has it from the same source as that other one knows better than a guard,
+//! so the guard asks for a reason.
 //!
 //! It says that somebody shared an object more narrowly, and neither who nor how far: whoever hands it in may be a tool that may
 //! read nothing here.
@@ -12,7 +13,7 @@ use belfry_proto::{
     id::{GroupId, MemberId},
     stix::{
         marking::{self, Markings, Tlp},
-        object::Object,
+        object::{self, Object},
     },
     time::Timestamp,
     trust::roster::Roster,
@@ -22,28 +23,15 @@ use super::{
     Publisher,
     submission::{Submission, SubmitError},
 };
-use crate::store::Looks;
-
-/// Types that everybody speaks of, observables aside: techniques, actors and tools have their ids from public catalogues, and who
-/// or where somebody is and how things are marked is nobody's finding. All else says what somebody found.
-const EVERYBODYS: [&str; 10] = [
-    "attack-pattern",
-    "extension-definition",
-    "identity",
-    "intrusion-set",
-    "language-content",
-    "location",
-    "malware",
-    "marking-definition",
-    "threat-actor",
-    "tool",
-];
+use crate::store::{Looks, ObjectView};
 
 /// How objects would be passed on.
 #[derive(Clone, Copy)]
 pub(super) struct Passing {
     group: GroupId,
     tlp: Tlp,
+    /// Not outside before, in microseconds; 0 for at any time.
+    embargo_until: u64,
     /// Whose word it is: what that member shared is its own.
     of: Option<MemberId>,
     /// It comes from a source, which is what the other one may have it from, too.
@@ -54,19 +42,33 @@ pub(super) struct Passing {
 
 impl Passing {
     /// By whoever releases it.
-    pub(super) const fn released(group: GroupId, tlp: Tlp) -> Self {
-        Self { group, tlp, of: None, is_from_source: false, is_stated: false }
+    pub(super) const fn released(group: GroupId, tlp: Tlp, embargo_until: u64) -> Self {
+        Self { group, tlp, embargo_until, of: None, is_from_source: false, is_stated: false }
     }
 
     /// By a submission.
-    pub(super) const fn submitted(submission: &Submission, tlp: Tlp) -> Self {
+    pub(super) fn submitted(submission: &Submission, tlp: Tlp) -> Self {
         Self {
             group: submission.group,
             tlp,
+            embargo_until: submission.handling.as_ref().map_or(0, |handling| handling.embargo_until),
             of: submission.on_behalf_of,
             is_from_source: submission.is_from_source,
             is_stated: submission.tlp.is_some() || submission.unmarked.is_some(),
         }
+    }
+
+    /// How far one of its objects goes, by what that states of itself.
+    fn of_object(self, object: &Object, markings: &Markings) -> Self {
+        let tlp = marking::effective(object, Some(self.tlp), markings).unwrap_or(self.tlp);
+        let message = self.embargo_until;
+        let embargo_until = object.stated().map_or(message, |stated| stated.embargo_with(message));
+        Self { tlp, embargo_until, ..self }
+    }
+
+    /// Whether it would end an embargo that somebody asks for.
+    fn ends_early(&self, until: u64, now: Timestamp) -> bool {
+        until > now.as_micros() && until > self.embargo_until
     }
 
     /// What it comes to that somebody else shared an object more narrowly.
@@ -91,11 +93,9 @@ impl Publisher {
             certificate.map(|certificate| certificate.groups.keys().copied().collect()).unwrap_or_default();
         let markings = Markings::of(objects);
         let (mut kept, mut looks) = (Vec::new(), self.store.looks());
-        let found =
-            objects.iter().filter(|object| !object.is_observable() && !EVERYBODYS.contains(&object.kind()));
-        for object in found {
-            let tlp = marking::effective(object, Some(passing.tlp), &markings).unwrap_or(passing.tlp);
-            if self.is_kept(&mut looks, &groups, object.id(), Passing { tlp, ..passing }, now)? {
+        for object in objects.iter().filter(|object| object::is_finding(object.kind())) {
+            let goes = passing.of_object(object, &markings);
+            if self.is_kept(&mut looks, &groups, object.id(), goes, now)? {
                 kept.push((object.id(), passing.finding(object, &markings)));
             }
         }
@@ -123,7 +123,9 @@ impl Publisher {
             }
             for row in self.store.versions(of, object)?.iter().filter(|row| !row.tombstone) {
                 let is_own = row.member == own;
-                let goes_so_far = of == goes.group && row.tlp <= goes.tlp && !row.recipients;
+                let asked = embargo(row, |member| member == own);
+                let is_as_wide = row.tlp <= goes.tlp && !row.recipients && !goes.ends_early(asked, now);
+                let goes_so_far = of == goes.group && is_as_wide;
                 if goes_so_far && (is_own || row.reporters.contains(&own)) {
                     return Ok(false);
                 }
@@ -134,9 +136,14 @@ impl Publisher {
                 if goes.of == Some(row.member) {
                     continue;
                 }
-                let is_embargoed = row.conditions.embargo_until > now.as_micros();
-                let is_further =
-                    if of == goes.group { row.tlp > goes.tlp } else { row.tlp > Tlp::Green || is_embargoed };
+                let until = embargo(row, |member| member != own && goes.of != Some(member));
+                // What nobody looked at may ask for anything.
+                let is_further = row.said_beyond
+                    || match of == goes.group {
+                        true => row.tlp > goes.tlp || goes.ends_early(until, now),
+                        // Whoever reads there is none of those whom it came to.
+                        false => row.tlp > Tlp::Green || until > now.as_micros(),
+                    };
                 if is_further || row.recipients {
                     first_kept = earlier(first_kept, row.date_added);
                 }
@@ -144,4 +151,11 @@ impl Publisher {
         }
         Ok(first_kept.is_some_and(|kept| first_own.is_none_or(|own| own > kept)))
     }
+}
+
+/// The last embargo, in microseconds, of all that these members ask for where they say a row; 0 for none.
+fn embargo(row: &ObjectView, by: impl Fn(MemberId) -> bool) -> u64 {
+    let first = Some(row.conditions.embargo_until).filter(|_| by(row.member));
+    let again = row.asked_again.iter().filter(|(member, _)| by(*member));
+    first.into_iter().chain(again.map(|(_, asked)| asked.embargo_until)).max().unwrap_or(0)
 }

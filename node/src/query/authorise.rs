@@ -152,10 +152,13 @@ fn asked<'a>(view: &ObjectView, conditions: &'a Conditions) -> Marks<'a> {
 }
 
 /// Whether an object may take a way out, by all that its author asks: one who says the same twice, and asks more the
-/// second time, has to be minded both times.
+/// second time, has to be minded both times. And by an embargo of others, where it is not its author's object.
 fn leaves(policy: &Policy, view: &ObjectView, now: Timestamp) -> Result<(), Held> {
     egress::may_leave(policy, &marks(view), now)?;
     let is_outside = policy.audience == Audience::Outside;
+    if is_outside && view.kept_until.is_some_and(|until| now < until) {
+        return Err(Held::Embargo);
+    }
     // What nobody looked at may ask for anything; and whose name or marking this is, it tells itself.
     let tells_who = || hides_creator(view) && egress::tells_who(&view.kind, &view.id, &view.raw);
     if is_outside && (view.said_beyond || tells_who()) {

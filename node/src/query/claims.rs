@@ -1,26 +1,15 @@
 //! Several members may claim one STIX id (design §8, Ownership): which claim is shown, and which of its
 //! versions a filter means.
 //!
-//! The claim with the smallest (created, message id) is shown, except that one arriving more than a
-//! quarter of an hour after its `created` never displaces a shown one: a member who could take an id by
-//! backdating would own whatever it wished. Only what the principal may have is weighed, so a claim it
+//! The owner's claim is shown ([`store::owner`]). Only what the principal may have is weighed, so a claim it
 //! may not see hides nothing from it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
-use belfry_proto::{
-    id::{MemberId, MessageId},
-    time::Timestamp,
-};
+use belfry_proto::{id::MemberId, time::Timestamp};
 
 use super::{Shown, VersionMatch};
-
-/// How late a claim may arrive and still displace an earlier-shown one. Below gossip's own delays,
-/// nodes would disagree on ordinary days; above, backdating pays.
-const LATE: Duration = Duration::from_secs(15 * 60);
+use crate::store::{self, Claimed};
 
 /// Versions of the shown claim, oldest first. `rows` are every row of one object in one group.
 ///
@@ -41,23 +30,12 @@ pub(super) fn shown(rows: Vec<Shown>) -> Vec<Shown> {
 }
 
 fn holder(rows: &[Shown]) -> Option<MemberId> {
-    let mut firsts: BTreeMap<MemberId, &Shown> = BTreeMap::new();
-    for row in rows {
-        let first = firsts.entry(row.member()).or_insert(row);
-        if row.date_added() < first.date_added() {
-            *first = row;
-        }
-    }
-    let rank = |row: &Shown| -> (Timestamp, MessageId) { (row.created(), row.message()) };
-    let mut by_arrival: Vec<&Shown> = firsts.into_values().collect();
-    by_arrival.sort_by_key(|row| row.date_added());
-    by_arrival
-        .into_iter()
-        .reduce(|held, claim| {
-            let is_late = claim.date_added().since(claim.created()) > LATE;
-            if !is_late && rank(claim) < rank(held) { claim } else { held }
-        })
-        .map(Shown::member)
+    store::owner(rows.iter().map(|row| Claimed {
+        member: row.member(),
+        added: row.date_added(),
+        created: row.created(),
+        message: row.message(),
+    }))
 }
 
 /// The rows, named by when they were added, that a version filter means; none is the last.

@@ -3,6 +3,8 @@
 //! A hook has no token: the operator named it in the configuration, and its policy says what may leave. All else is as
 //! for lists: an object is for the principal first, then released by what the hook stands for, and values on the allow-list
 //! or a warning list are no news to act on. What is held back is counted under its reason.
+//!
+//! What is pushed cannot be taken back: embargoes are over by the time at which others last vouched for our clock.
 
 use std::collections::BTreeMap;
 
@@ -59,38 +61,47 @@ pub struct Leaving {
 }
 
 impl Query {
-    /// What of the feed after `after` may leave by `hook`.
+    /// What of the feed after `after` may leave by `hook`, embargoes by the time that was vouched for last.
     ///
     /// # Errors
     /// The store.
-    pub async fn leaving(&self, hook: &Hook, after: u64) -> Result<Leaving, QueryError> {
-        self.stretch(hook, after, STRETCH, false).await
+    pub async fn leaving(&self, hook: &Hook, after: u64, vouched: Timestamp) -> Result<Leaving, QueryError> {
+        self.stretch(hook, (after, STRETCH), false, vouched).await
     }
 
-    /// What entry `number` of the feed comes to now, if it still stands there and may still leave.
+    /// Entry `number` of the feed alone, or what stands behind it: as it may leave now.
     ///
     /// # Errors
     /// The store.
-    pub async fn leaving_one(&self, hook: &Hook, number: u64) -> Result<Option<Leaves>, QueryError> {
-        let found = self.stretch(hook, number.saturating_sub(1), 1, false).await?;
-        Ok(found.rows.into_iter().find(|leaves| leaves.number == number))
+    pub async fn leaving_one(
+        &self,
+        hook: &Hook,
+        number: u64,
+        vouched: Timestamp,
+    ) -> Result<Leaving, QueryError> {
+        self.stretch(hook, (number.saturating_sub(1), 1), false, vouched).await
     }
 
-    /// Entry `number` of the feed alone, whose embargo is over, or what stands behind it: nothing if its member said something
-    /// newer of the object meanwhile, which went out or will.
+    /// [`Self::leaving_one`] of an entry whose embargo is over: nothing if its member said something newer of the object
+    /// meanwhile that goes out by this hook, too, and did or will.
     ///
     /// # Errors
     /// The store.
-    pub async fn leaving_late(&self, hook: &Hook, number: u64) -> Result<Leaving, QueryError> {
-        self.stretch(hook, number.saturating_sub(1), 1, true).await
+    pub async fn leaving_late(
+        &self,
+        hook: &Hook,
+        number: u64,
+        vouched: Timestamp,
+    ) -> Result<Leaving, QueryError> {
+        self.stretch(hook, (number.saturating_sub(1), 1), true, vouched).await
     }
 
     async fn stretch(
         &self,
         hook: &Hook,
-        after: u64,
-        most: usize,
+        (after, most): (u64, usize),
         is_late: bool,
+        vouched: Timestamp,
     ) -> Result<Leaving, QueryError> {
         let (hook, principal) = (hook.clone(), self.stands_for(hook));
         self.read(move |inner| {
@@ -108,12 +119,16 @@ impl Query {
             for (number, row) in page.rows {
                 // RED, or of another group: not even counted, as if it were not there.
                 let Some(shown) = admit(&principal, row) else { continue };
-                if is_late && !inner.is_newest(&principal, &shown)? {
+                let goes = |version: &Shown| {
+                    version.is_told_of(&hook.stated)
+                        && release(&hook.policy, version.clone(), vouched).is_ok()
+                };
+                if is_late && !inner.is_newest(&principal, &shown, goes)? {
                     continue;
                 }
                 let member = shown.member();
-                let frees = frees_at(&hook.policy, &shown, now);
-                match leaves(&hook, &lists, number, shown, now) {
+                let frees = frees_at(&hook.policy, &shown, vouched);
+                match leaves(&hook, &lists, number, shown, (now, vouched)) {
                     Ok(Some(leaves)) => leaving.rows.push(leaves),
                     Ok(None) => {}
                     Err(reason) => {
@@ -152,22 +167,29 @@ impl Query {
 }
 
 impl Inner {
-    /// Whether a row is the newest that its member says of the object, of those that its reader may have.
-    fn is_newest(&self, principal: &Principal, row: &Shown) -> Result<bool, QueryError> {
+    /// Whether a row is the newest that its member says of the object, of those that its reader may have and that go the same
+    /// way out.
+    pub(super) fn is_newest(
+        &self,
+        principal: &Principal,
+        row: &Shown,
+        goes: impl Fn(&Shown) -> bool,
+    ) -> Result<bool, QueryError> {
         let at = |row: &Shown| (row.version_time(), row.date_added());
         let versions = self.store.versions(row.group(), row.id())?;
-        let mut versions = versions.into_iter().filter_map(|version| admit(principal, version));
-        Ok(!versions.any(|version| version.member() == row.member() && at(&version) > at(row)))
+        let mut newer = versions.into_iter().filter_map(|version| admit(principal, version));
+        let is_newer = |version: &Shown| version.member() == row.member() && at(version) > at(row);
+        Ok(!newer.any(|version| is_newer(&version) && goes(&version)))
     }
 }
 
-/// None for what the hook is not of.
+/// None for what the hook is not of. Embargoes go by the time that was vouched for.
 fn leaves(
     hook: &Hook,
     lists: &Loaded,
     number: u64,
     shown: Shown,
-    now: Timestamp,
+    (now, vouched): (Timestamp, Timestamp),
 ) -> Result<Option<Leaves>, Held> {
     if !hook.types.is_empty() && !hook.types.iter().any(|kind| kind == shown.kind()) {
         return Ok(None);
@@ -177,7 +199,7 @@ fn leaves(
     }
     let is_news = shown.kind() == "indicator" && !shown.is_revoked();
     let indicator = if is_news { Indicator::read(shown.raw()) } else { None };
-    let released = release(&hook.policy, shown, now)?;
+    let released = release(&hook.policy, shown, vouched)?;
     let Some(indicator) = indicator else {
         return Ok(Some(Leaves { number, released, values: Vec::new(), until: None }));
     };

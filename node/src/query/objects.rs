@@ -232,25 +232,15 @@ impl Inner {
         if filter.is_other_spec() {
             return Ok(page.end(None, Listing::Objects, group, &filter));
         }
-        let kinds = (!filter.kinds.is_empty()).then(|| filter.kinds.iter().cloned().collect::<Vec<_>>());
-        let mut chosen: HashMap<String, BTreeSet<Timestamp>> = HashMap::new();
-        let mut looks = self.store.looks();
         let mut examined = 0;
         loop {
-            let query = PageQuery { after: position, kinds: kinds.clone(), examine: STRETCH };
-            let stretch = self.store.page_met(principal.scope().audience, group, &query)?;
-            for row in stretch.rows {
-                let Some(row) = admit(principal, row) else { continue };
-                if row.is_told_of(&filter.stated)
-                    && self.is_chosen(&mut looks, &mut chosen, principal, &filter, &row)?
-                    && !page.push(row)
-                {
-                    return Ok(page.end(Some(()), Listing::Objects, group, &filter));
-                }
-            }
-            position = stretch.next_after.or(position);
+            let stretch = self.stretch(principal, group, &filter, (position, STRETCH), &mut page)?;
+            let Some((end, more)) = stretch else {
+                return Ok(page.end(Some(()), Listing::Objects, group, &filter));
+            };
+            position = end.or(position);
             examined += STRETCH;
-            if !stretch.more {
+            if !more {
                 return Ok(page.end(None, Listing::Objects, group, &filter));
             }
             if examined >= MAX_EXAMINED {
@@ -258,6 +248,34 @@ impl Inner {
                 return Ok(page.end(Some(()), Listing::Objects, group, &filter));
             }
         }
+    }
+
+    /// A stretch of a scan: up to where rows were looked at, and whether more follow; `None` once the page is full.
+    ///
+    /// Versions are chosen anew in each. What is chosen is never older than the rows that it is chosen for: were it kept, a version
+    /// that came meanwhile would lie in a later stretch, not be among what was chosen before it came, and be passed for good.
+    fn stretch(
+        &self,
+        principal: &Principal,
+        group: GroupId,
+        filter: &Filter,
+        (after, examine): (Option<Timestamp>, usize),
+        page: &mut Filling,
+    ) -> Result<Option<(Option<Timestamp>, bool)>, QueryError> {
+        let kinds = (!filter.kinds.is_empty()).then(|| filter.kinds.iter().cloned().collect::<Vec<_>>());
+        let query = PageQuery { after, kinds, examine };
+        let stretch = self.store.page_met(principal.scope().audience, group, &query)?;
+        let (mut looks, mut chosen) = (self.store.looks(), HashMap::new());
+        for row in stretch.rows {
+            let Some(row) = admit(principal, row) else { continue };
+            if row.is_told_of(&filter.stated)
+                && self.is_chosen(&mut looks, &mut chosen, principal, filter, &row)?
+                && !page.push(row)
+            {
+                return Ok(None);
+            }
+        }
+        Ok(Some((stretch.next_after, stretch.more)))
     }
 
     /// Whether a row is of the shown claim and among the versions wanted.
@@ -338,5 +356,73 @@ impl Filling {
     fn end(self, more: Option<()>, listing: Listing, group: GroupId, filter: &Filter) -> Page {
         let next = more.and(self.position).map(|position| cursor::encode(listing, group, filter, position));
         Page { rows: self.rows, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{crypto::secret::Secret, id::PublicationId, schema};
+
+    use super::*;
+    use crate::{
+        query::{Scope, TokenId},
+        rows,
+        store::{Change, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows},
+        testing::{CIDR, Coalition, Site},
+    };
+
+    const VERSIONS: [&str; 2] = ["2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"];
+
+    #[tokio::test]
+    async fn a_version_that_comes_during_a_long_scan_is_met_by_it() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let site = Site::new(&coalition, &alice).await;
+        let (store, node) = (site.store.clone(), site.seat.identity.node);
+        let query = Query::open(store, site.roster.clone(), node, &Secret::new([9; 32])).unwrap();
+        let messages = coalition.messages(&alice, CIDR, None, 2);
+        let say = async |n: usize| {
+            let (header, id, now) = (messages[n].header(), messages[n].message_id(), clock::now());
+            let (state, bytes) = (MessageState::Opened, messages[n].bytes());
+            let row = rows::envelope(header, id, bytes, true, state, now, header.roster.height);
+            let object = ObjectRow {
+                id: "indicator--a".to_owned(),
+                kind: "indicator".to_owned(),
+                version: VERSIONS[n].to_owned(),
+                tlp: schema::Tlp::Green,
+                revoked: false,
+                raw: b"{}".to_vec(),
+                created_by: None,
+                pap: 0,
+                stated: None,
+                observables: Vec::new(),
+            };
+            let content = OpenedRows {
+                publication: PublicationId::ZERO,
+                part: 1,
+                parts: 1,
+                member: row.member,
+                serial: row.serial,
+                message: id,
+                created: now,
+                purpose: 1,
+                classes: Vec::new(),
+                recipients: false,
+                conditions: Conditions::default(),
+                objects: vec![object],
+            };
+            let change = Change::Envelope(Box::new(EnvelopeRow { content: Some(content), ..row }));
+            site.store.commit(change).await.unwrap();
+        };
+        let principal = Principal::new(TokenId::new([0; 8]), "soc".to_owned(), Scope::reads([CIDR]), None);
+        let (filter, mut page) = (Filter::default(), Filling::new(100));
+        let mut end = None;
+        for n in 0..VERSIONS.len() {
+            say(n).await;
+            let stretch = query.inner.stretch(&principal, CIDR, &filter, (end, 1), &mut page).unwrap();
+            end = stretch.unwrap().0;
+        }
+        let met: Vec<String> = page.rows.iter().map(Shown::version).collect();
+        assert_eq!(met, VERSIONS);
     }
 }

@@ -61,6 +61,7 @@ impl Proposed {
             group: self.group,
             date_added: now,
             surfaced: None,
+            kept_until: None,
             outlived: false,
             id: object.id().to_owned(),
             kind: object.kind().to_owned(),

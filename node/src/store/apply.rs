@@ -184,8 +184,8 @@ impl Applier {
                 Ok(Committed::Done)
             }
             Change::Expire(aged) => self.expire(txn, &aged),
-            Change::EmbargoesOver(over) => {
-                embargo::end(&mut self.feed, txn, &over)?;
+            Change::EmbargoesOver { over, now } => {
+                embargo::end(&mut self.feed, txn, &over, now)?;
                 Ok(Committed::Done)
             }
             Change::Unpark(ids) => {

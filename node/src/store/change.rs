@@ -179,9 +179,14 @@ pub enum Change {
     },
     /// Rows whose earlier values have left the disk.
     Purged(Vec<PurgeNote>),
-    /// Embargoes that are over, from [`super::Store::embargoes_over`]: what they kept inside is met outside now. Those beyond a
-    /// bounded number of rows stay for the next time.
-    EmbargoesOver(Vec<Embargo>),
+    /// Embargoes that are over: what they kept inside is met outside now. Those beyond a bounded number of rows stay for the next
+    /// time.
+    EmbargoesOver {
+        /// From [`super::Store::embargoes_over`].
+        over: Vec<Embargo>,
+        /// By which clock: others vouch for it, for what is met once is not met again.
+        now: Timestamp,
+    },
 }
 
 /// What a change came to.

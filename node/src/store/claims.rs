@@ -26,6 +26,9 @@ use super::{
 /// Claims of one version of one object looked at for equal bytes.
 const MAX_CLAIMS: usize = 64;
 
+/// Bytes that name an object in [`Claim::version`], as in [`objects::by_id`].
+const OBJECT: usize = 4 + 16;
+
 /// One object of one publication on its way in, with its places in the indexes: everything about it that does
 /// not depend on when it comes, so that the one writer need not make it.
 pub(super) struct Claim {
@@ -119,6 +122,12 @@ impl Claim {
     /// Where the claim stands if another one of the same version came first.
     fn key(&self) -> Vec<u8> {
         [self.version.as_slice(), self.member.as_ref(), &self.marking].concat()
+    }
+
+    /// Notes that what others say of the object is under this claim's embargo, too.
+    fn keep(&self, txn: &mut Txn<'_>) {
+        let object = self.version.get(..OBJECT).unwrap_or(&self.version);
+        embargo::keep(txn, object, &self.kind, (self.member, self.message), self.embargo_until);
     }
 
     fn entry(&self, date_added: u64) -> ClaimValue {
@@ -216,6 +225,7 @@ fn join(txn: &mut Txn<'_>, claim: &Claim, known: &Known) {
     let key = columns::reporter(claim.group, known.date_added, claim.member, claim.message, known.differs);
     txn.put_sealed(claim.group, Cf::Reporters, key, &claim.reporter);
     if !known.differs {
+        claim.keep(txn);
         for tag in &claim.observables {
             let key = columns::observable(claim.group, tag, claim.member.as_ref(), known.date_added);
             txn.put(Cf::Observables, key, Vec::new());
@@ -226,6 +236,7 @@ fn join(txn: &mut Txn<'_>, claim: &Claim, known: &Known) {
 /// Writes the row and its index entries.
 fn insert(txn: &mut Txn<'_>, claim: &Claim, place: &Place, date_added: u64) {
     let group = claim.group;
+    claim.keep(txn);
     txn.put_packed(group, Cf::Objects, columns::object(group, date_added), &claim.value);
     let key = match place {
         Place::First => claim.version.clone(),

@@ -64,7 +64,8 @@ pub(super) enum Cf {
     Reweigh,
     /// Column name ‖ 0 ‖ key of rows whose earlier values are to leave the disk.
     Purge,
-    /// End ‖ message: objects it says are met outside from then on.
+    /// End ‖ message: objects it says are met outside from then on. 0 ‖ group ‖ date added: that row is, at once. Behind them by
+    /// object, ‖ member ‖ end ‖ message: until when what others say of it is kept inside, too.
     Embargoes,
 }
 

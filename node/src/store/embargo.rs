@@ -1,23 +1,33 @@
-//! Embargoes that end: readers outside, who poll by date or hold a place in the feed, meet then what was kept from them.
+//! Embargoes: until when they keep an object from readers outside, and that those meet it then.
 //!
 //! ```text
-//! an object comes under an embargo ─▶ a row, due at its end                                  (the very same batch)
-//! due ─▶ Change::EmbargoesOver ─┬─ its author asks for no more time ─▶ a row that stands for it, of a fresh date and
-//!                               │                                     number in the feed, for readers outside alone
-//!                               └─ it does, said something newer for
-//!                                  them since, or the object is gone ─▶ nothing
+//! an object comes under an embargo ─┬▶ a row, due at its end ──────────────────────────────────────────┐
+//!                                   └▶ a row by object: what others say of it is kept inside, too      │
+//! a saying under an embargo goes ────▶ a row for each that it kept inside, due at once ───────────────┐│
+//!                                                                                                     ▼▼
+//! Change::EmbargoesOver, by a clock that others vouch for ─┬─ something else keeps it inside ─▶ nothing (due later)
+//!                                                          └─ nothing does ─▶ a row that stands for it, of a fresh date
+//!                                                                             and number in the feed, for readers outside
 //! ```
+//!
+//! An author's embargo is the last that it asks for, of all the times that it says a row. It keeps inside, too, what others say
+//! of the object, whatever they ask for: all but its owner ([`super::ownership`]), or whoever said a thing again could open it.
+//! What everybody speaks of (`is_finding`) is nobody's to keep.
 //!
 //! The object's own row keeps its date: within the organisation nothing happened to it, and whoever polls there does not
 //! meet it twice. It says where it surfaced, so that readers outside are not shown it where it was added, and so that what
-//! stands for it goes when it goes. Work left undone by a crash is still a row.
+//! stands for it goes when it goes. Every version surfaces: which is the newest that a reader may have is asked when it
+//! reads. Work left undone by a crash is still a row.
+
+use std::collections::BTreeSet;
 
 use belfry_proto::{
-    id::{GroupId, MessageId},
+    id::{GroupId, MemberId, MessageId},
     schema::{self, Pap},
     stix::{
         egress::{self, Audience, Marks, Policy, Use},
         marking::Tlp,
+        object::is_finding,
     },
     time::Timestamp,
 };
@@ -26,12 +36,16 @@ use prost::Message;
 use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
+    db::Db,
     feed::Feed,
-    messages, objects,
-    removal::{self, Reporter},
+    messages,
+    objects::{self, MAX_VERSIONS},
+    ownership,
+    presence::Of,
+    removal::{self, End},
     rows::Conditions,
     txn::Txn,
-    values::{ObjectValue, ReporterValue},
+    values::{ClaimValue, ObjectValue, ReporterValue},
     vault::damaged,
 };
 
@@ -39,61 +53,157 @@ use super::{
 /// at one time holds up the writer.
 const MOST_LOOKED_AT: usize = 1024;
 
-/// Rows of one member that are looked at for something newer, the latest first. Too low ⇒ what many versions were said of may
-/// surface behind its last word; too high ⇒ who says thousands holds up the writer.
-const LOOKED_BACK: usize = 16;
+/// Embargoes on one object that the writer looks at. Beyond it something surfaces early, and is still kept from readers.
+const MOST_KEEPERS: usize = 4096;
+
+/// How far dates of one batch may run ahead of its clock, in microseconds: each is one later than the one before.
+const AHEAD: u64 = 60_000_000;
+
+/// Where rows by object begin, behind all that is due: no time does.
+const BY_OBJECT: u8 = u8::MAX;
 
 /// The widest way out there is: what it holds back is held back from everybody outside.
 const OUTSIDE: Policy =
     Policy { purpose: Use::Detect, audience: Audience::Outside, most: Tlp::Amber, unstated_pap: Pap::Clear };
 
-/// The end of a message's embargo, its own or one of its objects'.
+/// Something that is due because an embargo ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Embargo {
-    /// When.
-    pub ends: Timestamp,
-    /// Whose.
-    pub message: MessageId,
+pub enum Embargo {
+    /// A message's, or that of one of its objects.
+    Message {
+        /// When it ends.
+        ends: Timestamp,
+        /// Whose.
+        message: MessageId,
+    },
+    /// What kept a row inside is gone: due at once.
+    Row {
+        /// Its group.
+        group: GroupId,
+        /// When it was added.
+        added: Timestamp,
+        /// Until when it would have been kept.
+        until: Timestamp,
+    },
 }
 
-/// Notes that an object of a message is under an embargo, if it is: `until` is in microseconds, 0 for none.
-pub(super) fn note(txn: &mut Txn<'_>, until: u64, message: MessageId) {
-    if until > txn.now.as_micros() {
-        let ends = Timestamp::from_micros(until);
-        txn.put(Cf::Embargoes, key(Embargo { ends, message }), Vec::new());
+impl Embargo {
+    /// When it is due.
+    #[must_use]
+    pub const fn due(self) -> Timestamp {
+        match self {
+            Self::Message { ends, .. } => ends,
+            Self::Row { .. } => Timestamp::ZERO,
+        }
+    }
+
+    /// Where it stands in [`Cf::Embargoes`], and what.
+    pub(super) fn row(self) -> (Vec<u8>, Vec<u8>) {
+        let key = Key::default().u64(self.due().as_micros());
+        match self {
+            Self::Message { message, .. } => (key.bytes(message.as_ref()).done(), Vec::new()),
+            Self::Row { group, added, until } => (
+                key.bytes(&columns::object(group, added.as_micros())).done(),
+                until.as_micros().to_be_bytes().to_vec(),
+            ),
+        }
+    }
+
+    /// `None` of a row by object, behind which nothing is due.
+    fn read(key: &[u8], value: &[u8]) -> Result<Option<Self>, ReadError> {
+        let fault = || damaged(Cf::Embargoes, key, "does not decode");
+        if key.first() == Some(&BY_OBJECT) {
+            return Ok(None);
+        }
+        let (ends, of) = key.split_first_chunk::<8>().ok_or_else(fault)?;
+        if let Some((group, added)) = columns::read_object(of) {
+            let until = value.try_into().map(u64::from_be_bytes).map_err(|_| fault())?;
+            let (added, until) = (Timestamp::from_micros(added), Timestamp::from_micros(until));
+            return Ok(Some(Self::Row { group, added, until }));
+        }
+        let ends = Timestamp::from_micros(u64::from_be_bytes(*ends));
+        Ok(Some(Self::Message { ends, message: MessageId::try_from(of).map_err(|_| fault())? }))
     }
 }
 
-/// Notes that a saying goes which asked for a longer embargo than what is left of a row: that may be over by now.
-pub(super) fn shortened(txn: &mut Txn<'_>, message: MessageId) {
-    txn.put(Cf::Embargoes, key(Embargo { ends: txn.now, message }), Vec::new());
+/// What one message asks where it says one row.
+struct Saying {
+    member: Vec<u8>,
+    message: MessageId,
+    /// In microseconds; 0 for nothing.
+    until: u64,
 }
 
-pub(super) fn key(embargo: Embargo) -> Vec<u8> {
-    Key::default().u64(embargo.ends.as_micros()).bytes(embargo.message.as_ref()).done()
+/// Where an object's embargoes begin in [`Cf::Embargoes`], by its place in [`Cf::ById`].
+fn of_object(object: &[u8]) -> Vec<u8> {
+    [&[BY_OBJECT], object].concat()
 }
 
-fn read_key(key: &[u8]) -> Result<Embargo, ReadError> {
-    let fault = || damaged(Cf::Embargoes, key, "does not decode");
-    let (ends, message) = key.split_first_chunk::<8>().ok_or_else(fault)?;
-    let ends = Timestamp::from_micros(u64::from_be_bytes(*ends));
-    Ok(Embargo { ends, message: MessageId::try_from(message).map_err(|_| fault())? })
+/// That ‖ member ‖ (until, the last first) ‖ message.
+pub(super) fn keeper(object: &[u8], member: &[u8], until: u64, message: &[u8]) -> Vec<u8> {
+    Key::default().bytes(&of_object(object)).bytes(member).u64(u64::MAX - until).bytes(message).done()
 }
 
-/// Lets what these embargoes kept inside be met outside. Those that are too many for one step stand in their rows.
-pub(super) fn end(feed: &mut Feed, txn: &mut Txn<'_>, over: &[Embargo]) -> Result<(), ReadError> {
+/// Who keeps an object inside by such a row, and until when.
+fn read_keeper(key: &[u8], prefix: &[u8]) -> Option<([u8; 16], u64)> {
+    let (member, rest) = key.strip_prefix(prefix)?.split_first_chunk::<16>()?;
+    let (until, _) = rest.split_first_chunk::<8>()?;
+    Some((*member, u64::MAX - u64::from_be_bytes(*until)))
+}
+
+/// Notes that an object of a message is under an embargo, if it is: `until` is in microseconds, 0 for none. One that seems to be
+/// over is noted, too: our clock may run ahead.
+pub(super) fn note(txn: &mut Txn<'_>, until: u64, message: MessageId) {
+    if until > 0 {
+        let (key, value) = Embargo::Message { ends: Timestamp::from_micros(until), message }.row();
+        txn.put(Cf::Embargoes, key, value);
+    }
+}
+
+/// Has an embargo keep inside, too, what others say of the object, which has this place in [`Cf::ById`].
+pub(super) fn keep(
+    txn: &mut Txn<'_>,
+    object: &[u8],
+    kind: &str,
+    (member, message): (MemberId, MessageId),
+    until: u64,
+) {
+    if until > 0 && is_finding(kind) {
+        txn.put(Cf::Embargoes, keeper(object, member.as_ref(), until, message.as_ref()), Vec::new());
+    }
+}
+
+/// Lets what these embargoes kept inside be met outside, as far as it is over by `now`, for which others vouch. Those that are
+/// too many for one step stand in their rows.
+pub(super) fn end(
+    feed: &mut Feed,
+    txn: &mut Txn<'_>,
+    over: &[Embargo],
+    now: Timestamp,
+) -> Result<(), ReadError> {
     let mut looked_at = 0;
     for embargo in over {
         if looked_at >= MOST_LOOKED_AT {
             break;
         }
-        txn.delete(Cf::Embargoes, key(*embargo));
-        let Some(group) = group_of(txn, embargo.message)? else { continue };
-        for date in messages::dates_of(txn, embargo.message)? {
-            looked_at += 1;
+        looked_at += 1;
+        txn.delete(Cf::Embargoes, embargo.row().0);
+        let (ends, message) = match *embargo {
+            Embargo::Message { ends, message } => (ends, message),
+            Embargo::Row { group, added, until } => {
+                meet(feed, txn, (group, added.as_micros()), until, now)?;
+                continue;
+            }
+        };
+        let Some(group) = group_of(txn, message)? else { continue };
+        for date in messages::dates_of(txn, message)? {
             let Some(value) = removal::row(txn, group, date)? else { continue };
-            if is_over(txn, group, date, &value, *embargo)? {
-                surface(feed, txn, group, date, value)?;
+            let saying = saying(txn, group, date, &value, message)?;
+            // Another of its objects may be under another one.
+            let Some(saying) = saying.filter(|saying| saying.until == ends.as_micros()) else { continue };
+            for kept in let_go(txn, group, date, &value, &saying)? {
+                looked_at += 1;
+                meet(feed, txn, (group, kept), ends, now)?;
             }
         }
     }
@@ -107,61 +217,185 @@ fn group_of(txn: &Txn<'_>, message: MessageId) -> Result<Option<GroupId>, ReadEr
     Ok(place.and_then(columns::read_place).map(|(group, ..)| group))
 }
 
-/// Whether this end is the last that a row's author asked for, of all the times that it said it, and it was kept from readers
-/// outside until then.
-fn is_over(
+/// A saying goes, and what it asked for with it: what it kept inside, by dates, and until when. To be asked while all is as it
+/// was; see [`lift`].
+pub(super) fn kept_with(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    date: u64,
+    value: &ObjectValue,
+    message: MessageId,
+) -> Result<(Vec<u64>, Timestamp), ReadError> {
+    match saying(txn, group, date, value, message)? {
+        Some(saying) if saying.until > 0 => {
+            Ok((let_go(txn, group, date, value, &saying)?, Timestamp::from_micros(saying.until)))
+        }
+        _ => Ok((Vec::new(), Timestamp::ZERO)),
+    }
+}
+
+/// Has those of these rows that are left met outside, unless something else keeps them inside.
+pub(super) fn lift(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    (rows, until): (Vec<u64>, Timestamp),
+) -> Result<(), ReadError> {
+    for date in rows {
+        if txn.get(Cf::Objects, &columns::object(group, date))?.is_some() {
+            let (key, value) = Embargo::Row { group, added: Timestamp::from_micros(date), until }.row();
+            txn.put(Cf::Embargoes, key, value);
+        }
+    }
+    Ok(())
+}
+
+/// What a message asks where it says a row; `None` if it does not, or in other words, which nobody is shown.
+fn saying(
     txn: &Txn<'_>,
     group: GroupId,
     date: u64,
     value: &ObjectValue,
-    embargo: Embargo,
-) -> Result<bool, ReadError> {
-    let ends = embargo.ends.as_micros();
-    if value.tombstone || value.stands_for > 0 || date.max(value.surfaced) >= ends || !may_leave(value) {
-        return Ok(false);
+    message: MessageId,
+) -> Result<Option<Saying>, ReadError> {
+    if value.message == message.as_ref() {
+        let until = until(value.conditions.as_ref());
+        return Ok(Some(Saying { member: value.member.clone(), message, until }));
     }
+    let others = removal::reporters(txn, group, date)?;
+    let Some(other) = others.iter().find(|other| other.message == message && !other.differs) else {
+        return Ok(None);
+    };
+    let until = until(said(txn, &other.key)?.conditions.as_ref());
+    Ok(Some(Saying { member: other.member.to_vec(), message, until }))
+}
+
+/// Takes away by object what a saying asked for; the dates of the rows that it kept inside: its author's, and what others say of
+/// the object.
+fn let_go(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    date: u64,
+    value: &ObjectValue,
+    saying: &Saying,
+) -> Result<Vec<u64>, ReadError> {
+    // What its author asks where it only says another's words holds back its name alone.
+    let mut kept = if value.member == saying.member { vec![date] } else { Vec::new() };
+    if !is_finding(&value.kind) {
+        return Ok(kept);
+    }
+    let object = objects::by_id(&txn.db.vault, group, &value.id);
+    txn.delete(Cf::Embargoes, keeper(&object, &saying.member, saying.until, saying.message.as_ref()));
+    let claims = removal::claims_of(txn, group, &value.id)?;
+    if claims.iter().all(|(_, member)| *member == saying.member) {
+        return Ok(kept);
+    }
+    let owner = ownership::of_claims(&claims, |date| removal::row(txn, group, date))?;
+    let dates: BTreeSet<u64> = claims.into_iter().map(|(date, _)| date).collect();
+    for date in dates {
+        let Some(other) = removal::row(txn, group, date)? else { continue };
+        if other.member != saying.member && owner.is_none_or(|owner| other.member != owner.as_ref()) {
+            kept.push(date);
+        }
+    }
+    Ok(kept)
+}
+
+/// Lets readers outside meet a row that was kept inside until then, unless they met it since, or something else keeps it inside.
+fn meet(
+    feed: &mut Feed,
+    txn: &mut Txn<'_>,
+    (group, date): (GroupId, u64),
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<(), ReadError> {
+    let Some(value) = removal::row(txn, group, date)? else { return Ok(()) };
+    // A date that lies ahead is of a clock that ran ahead, and says nothing of what was before it.
+    let newest = txn.now.as_micros().saturating_add(AHEAD);
+    let is_since = |met: u64| (until.as_micros()..=newest).contains(&met);
+    let is_met = is_since(date) || is_since(value.surfaced);
+    if value.tombstone || value.stands_for > 0 || is_met || !may_leave(&value) {
+        return Ok(());
+    }
+    if kept_until(txn, group, date, &value)? > now.as_micros() {
+        return Ok(());
+    }
+    surface(feed, txn, group, date, value)
+}
+
+/// Until when a row is kept inside, in microseconds: by its author, as often as it says it, and by others.
+fn kept_until(txn: &Txn<'_>, group: GroupId, date: u64, value: &ObjectValue) -> Result<u64, ReadError> {
     let mut last = until(value.conditions.as_ref());
     for other in removal::reporters(txn, group, date)? {
         if !other.differs && value.member == other.member.as_ref() {
-            last = last.max(until(said(txn, &other)?.conditions.as_ref()));
+            last = last.max(until(said(txn, &other.key)?.conditions.as_ref()));
         }
     }
-    // A longer one that its author asked for may have gone with what asked for it.
-    let is_unmet = value.surfaced == 0 && date < last && last < ends;
-    Ok((last == ends || is_unmet) && !is_said_anew(txn, group, value, ends)?)
+    let prefix = of_object(&objects::by_id(&txn.db.vault, group, &value.id));
+    let keepers = txn.prefixed(Cf::Embargoes, &prefix, MOST_KEEPERS)?;
+    let keepers = keepers.iter().filter_map(|(key, _)| read_keeper(key, &prefix));
+    let others = keepers.filter(|(member, _)| value.member != member).map(|(_, until)| until).max();
+    let Some(others) = others.filter(|others| *others > last) else { return Ok(last) };
+    let claims = removal::claims_of(txn, group, &value.id)?;
+    let owner = ownership::of_claims(&claims, |date| removal::row(txn, group, date))?;
+    let is_owner = owner.is_some_and(|owner| value.member == owner.as_ref());
+    Ok(if is_owner { last } else { others })
 }
 
-/// Whether readers outside have something newer of its member's by then: what surfaced behind that would be taken for its last
-/// word.
-fn is_said_anew(txn: &Txn<'_>, group: GroupId, value: &ObjectValue, ends: u64) -> Result<bool, ReadError> {
-    let is_newer = |other: &ObjectValue| {
-        other.member == value.member
-            && removal::version_time(other) > removal::version_time(value)
-            && may_leave(other)
-            && until(other.conditions.as_ref()) <= ends
-    };
-    let claims = removal::claims_of(txn, group, &value.id)?.into_iter().rev();
-    for (date, _) in claims.filter(|(_, member)| *member == value.member).take(LOOKED_BACK) {
-        if removal::row(txn, group, date)?.is_some_and(|other| is_newer(&other)) {
-            return Ok(true);
-        }
+/// Until when what others ask keeps a row from readers outside, if anything of it does. What stands for an object that is gone
+/// is told, unless it still tells what that said.
+pub(super) fn kept_by_others(
+    db: &Db,
+    group: GroupId,
+    value: &ObjectValue,
+) -> Result<Option<Timestamp>, ReadError> {
+    let object = objects::by_id(&db.vault, group, &value.id);
+    // Nearly every object is said by one member, once.
+    let is_told = value.tombstone && End::of(value.end) != End::Kept;
+    if is_told || !is_finding(&value.kind) || db.presence.lacks(Of::Repeated, &object) {
+        return Ok(None);
     }
-    Ok(false)
+    let Some(until) = last_of_others(db, &object, &value.member)? else { return Ok(None) };
+    let mut claims = BTreeSet::new();
+    for row in db.scan(Cf::ById, &object, &object).take(MAX_VERSIONS) {
+        let (key, claim) = row?;
+        let claim = ClaimValue::decode(claim.as_ref());
+        let claim = claim.map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
+        claims.insert((claim.date_added, claim.member));
+    }
+    let owner = ownership::of_claims(&claims, |date| {
+        let key = columns::object(group, date);
+        let Some(plain) = db.get_sealed(Cf::Objects, &key)? else { return Ok(None) };
+        let value = ObjectValue::decode(plain.as_slice());
+        value.map(Some).map_err(|_| damaged(Cf::Objects, &key, "does not decode"))
+    })?;
+    let is_owner = owner.is_some_and(|owner| value.member == owner.as_ref());
+    Ok((!is_owner).then_some(Timestamp::from_micros(until)))
+}
+
+/// The last embargo that anybody but this member asks for an object, by its place in [`Cf::ById`].
+fn last_of_others(db: &Db, object: &[u8], member: &[u8]) -> Result<Option<u64>, ReadError> {
+    let prefix = of_object(object);
+    let mut rows = db.rocks.raw_iterator_cf(db.cf(Cf::Embargoes));
+    let mut last = None;
+    rows.seek(&prefix);
+    while let Some((by, until)) = rows.key().and_then(|key| read_keeper(key, &prefix)) {
+        if by != member {
+            last = last.max(Some(until));
+        }
+        // The last of each stands first: what one asks a thousand times costs one look.
+        rows.seek([prefix.as_slice(), &by, &[u8::MAX; 8 + 32 + 1]].concat());
+    }
+    db.ended(&rows)?;
+    Ok(last)
 }
 
 fn until(conditions: Option<&Conditions>) -> u64 {
     conditions.map_or(0, |conditions| conditions.embargo_until)
 }
 
-/// Whether a saying keeps its object inside at present.
-pub(super) fn holds_back(txn: &Txn<'_>, reporter: &Reporter) -> Result<bool, ReadError> {
-    Ok(!reporter.differs && until(said(txn, reporter)?.conditions.as_ref()) > txn.now.as_micros())
-}
-
-fn said(txn: &Txn<'_>, reporter: &Reporter) -> Result<ReporterValue, ReadError> {
-    let plain = txn.get_sealed(Cf::Reporters, &reporter.key)?.unwrap_or_default();
-    ReporterValue::decode(plain.as_slice())
-        .map_err(|_| damaged(Cf::Reporters, &reporter.key, "does not decode"))
+fn said(txn: &Txn<'_>, key: &[u8]) -> Result<ReporterValue, ReadError> {
+    let plain = txn.get_sealed(Cf::Reporters, key)?.unwrap_or_default();
+    ReporterValue::decode(plain.as_slice()).map_err(|_| damaged(Cf::Reporters, key, "does not decode"))
 }
 
 /// Whether anybody outside may have a row, its embargo aside.
@@ -187,7 +421,7 @@ fn surface(
     date: u64,
     before: ObjectValue,
 ) -> Result<(), ReadError> {
-    // Its author gave it another embargo after one was over.
+    // It was kept inside anew after one was over.
     objects::delete_surfaced(txn, group, &before);
     let value = ObjectValue { surfaced: feed.next_date(txn, group)?, ..before };
     txn.put_sealed(group, Cf::Objects, columns::object(group, date), &value.encode_to_vec());
@@ -204,11 +438,11 @@ impl Store {
     pub fn embargoes_over(&self, now: Timestamp, most: usize) -> Result<Vec<Embargo>, ReadError> {
         let mut over = Vec::new();
         for row in self.db.scan(Cf::Embargoes, &[], &[]).take(most) {
-            let embargo = read_key(&row?.0)?;
-            if embargo.ends > now {
-                break;
+            let (key, value) = row?;
+            match Embargo::read(&key, &value)? {
+                Some(embargo) if embargo.due() <= now => over.push(embargo),
+                _ => break,
             }
-            over.push(embargo);
         }
         Ok(over)
     }
@@ -218,205 +452,12 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn next_embargo(&self) -> Result<Option<Timestamp>, ReadError> {
-        let first = self.db.scan(Cf::Embargoes, &[], &[]).next().transpose()?;
-        Ok(first.map(|(key, _)| read_key(&key)).transpose()?.map(|embargo| embargo.ends))
+        let Some((key, value)) = self.db.scan(Cf::Embargoes, &[], &[]).next().transpose()? else {
+            return Ok(None);
+        };
+        Ok(Embargo::read(&key, &value)?.map(Embargo::due))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use belfry_proto::{
-        id::MemberId,
-        schema::{WithdrawalGround, WithdrawalMode},
-    };
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::{
-        clock,
-        store::{
-            Change, EnvelopeRow, MessageState, OpenedRows, Page, PageQuery,
-            tests::{GROUP, commit, envelope, id, object, open, opened},
-        },
-    };
-
-    /// Far enough that nothing here takes so long.
-    const FAR: u64 = 3_600_000_000;
-
-    fn later() -> Timestamp {
-        Timestamp::from_micros(clock::now().as_micros() + FAR)
-    }
-
-    /// Message `n`, by which a member says one object under an embargo.
-    fn under(n: u64, member: u8, name: &str, until: Timestamp) -> EnvelopeRow {
-        let conditions = Conditions { embargo_until: until.as_micros(), ..Conditions::default() };
-        let content = opened(n, member, vec![object(name, "v1", schema::Tlp::Green)]);
-        let content = OpenedRows { conditions, ..content };
-        EnvelopeRow { state: MessageState::Opened, content: Some(content), ..envelope(n) }
-    }
-
-    fn page(store: &Store, readers: Audience, kinds: Option<&str>) -> Page {
-        let kinds = kinds.map(|kind| vec![kind.to_owned()]);
-        store.page_met(readers, GROUP, &PageQuery { after: None, kinds, examine: 100 }).unwrap()
-    }
-
-    fn ids(page: Page) -> Vec<String> {
-        page.rows.into_iter().map(|row| row.id.replace("indicator--", "")).collect()
-    }
-
-    fn end_all(store: &Store, now: Timestamp) {
-        loop {
-            let over = store.embargoes_over(now, 1).unwrap();
-            if over.is_empty() {
-                return;
-            }
-            store.commit_blocking(Change::EmbargoesOver(over)).unwrap();
-        }
-    }
-
-    #[test]
-    fn what_was_under_an_embargo_is_met_outside_behind_what_came_since_and_inside_where_it_was() {
-        let folder = TempDir::new().unwrap();
-        let (store, until) = (open(&folder), later());
-        commit(&store, under(1, 2, "a", until));
-        commit(&store, under(2, 2, "b", Timestamp::ZERO));
-        drop(store);
-        let store = open(&folder);
-        assert_eq!(store.next_embargo().unwrap(), Some(until), "a restart forgets none");
-        assert_eq!(store.embargoes_over(Timestamp::from_micros(until.as_micros() - 1), 9).unwrap(), []);
-        end_all(&store, until);
-        assert_eq!(store.next_embargo().unwrap(), None);
-        for kinds in [None, Some("indicator")] {
-            assert_eq!(ids(page(&store, Audience::Outside, kinds)), ["b", "a"]);
-            assert_eq!(ids(page(&store, Audience::Inside, kinds)), ["a", "b"], "and once");
-        }
-        let outside = page(&store, Audience::Outside, None);
-        assert!(outside.rows[0].surfaced.is_none());
-        assert_eq!(outside.next_after, outside.rows[1].surfaced);
-        let fed = |readers| {
-            let rows = store.feed_met(readers, 0, 9).unwrap().rows.into_iter();
-            rows.map(|(number, row)| (number, row.id.replace("indicator--", ""))).collect::<Vec<_>>()
-        };
-        assert_eq!(fed(Audience::Outside), [(2, "b".to_owned()), (3, "a".to_owned())]);
-        assert_eq!(fed(Audience::Inside), [(1, "a".to_owned()), (2, "b".to_owned())]);
-        assert_eq!(store.versions(GROUP, "indicator--a").unwrap().len(), 1);
-    }
-
-    #[test]
-    fn only_the_last_embargo_that_its_author_asked_for_ends_it() {
-        let folder = TempDir::new().unwrap();
-        let (store, first) = (open(&folder), later());
-        let [second, third] = [1, 2].map(|n| Timestamp::from_micros(first.as_micros() + n * FAR));
-        commit(&store, under(1, 2, "a", first));
-        commit(&store, under(2, 2, "a", second));
-        commit(&store, under(3, 3, "a", third));
-        let met = || page(&store, Audience::Outside, None).rows[0].surfaced;
-        end_all(&store, first);
-        assert_eq!(met(), None);
-        end_all(&store, second);
-        let surfaced = met();
-        assert!(surfaced.is_some(), "what another member asks of its own word holds back that word alone");
-        end_all(&store, third);
-        assert_eq!((met(), store.next_embargo().unwrap()), (surfaced, None));
-    }
-
-    #[test]
-    fn what_a_longer_embargo_kept_back_is_met_when_what_asked_for_it_goes() {
-        let folder = TempDir::new().unwrap();
-        let store = open(&folder);
-        let first = Timestamp::from_micros(crate::clock::now().as_micros() + 200_000);
-        commit(&store, under(1, 2, "a", first));
-        commit(&store, under(2, 2, "a", Timestamp::from_micros(first.as_micros() + FAR)));
-        end_all(&store, first);
-        let met = || page(&store, Audience::Outside, None).rows[0].surfaced;
-        assert_eq!(met(), None, "its author asked for more time");
-        while crate::clock::now() <= first {
-            std::thread::yield_now();
-        }
-        withdraw(&store, 3, 2);
-        end_all(&store, crate::clock::now());
-        assert!(met().is_some());
-    }
-
-    #[test]
-    fn what_was_said_anew_for_readers_outside_surfaces_behind_that_no_more() {
-        let folder = TempDir::new().unwrap();
-        let (store, until) = (open(&folder), later());
-        let of = |n: u64, name: &str, day: u8, embargo: Timestamp, tlp: schema::Tlp| {
-            let mut row = under(n, 2, name, embargo);
-            row.content.iter_mut().for_each(|content| {
-                content.objects = vec![object(name, &format!("2026-01-0{day}T00:00:00.000Z"), tlp)];
-            });
-            commit(&store, row);
-        };
-        of(1, "a", 1, until, schema::Tlp::Green);
-        of(2, "a", 2, Timestamp::ZERO, schema::Tlp::Green);
-        of(3, "b", 1, until, schema::Tlp::Green);
-        of(4, "b", 2, Timestamp::ZERO, schema::Tlp::AmberStrict);
-        of(5, "c", 1, until, schema::Tlp::Green);
-        of(6, "c", 2, until, schema::Tlp::Green);
-        end_all(&store, until);
-        let surfaced = |name: &str| {
-            let rows = store.versions(GROUP, &format!("indicator--{name}")).unwrap();
-            rows.iter().map(|row| row.surfaced.is_some()).collect::<Vec<_>>()
-        };
-        assert_eq!(surfaced("a"), [false, false], "its second version is out");
-        assert_eq!(surfaced("b"), [true, false], "nobody outside has its second version");
-        assert_eq!(surfaced("c"), [false, true], "the last of two that end at once");
-    }
-
-    #[test]
-    fn what_nobody_outside_may_have_or_is_withdrawn_by_then_is_not_met_there() {
-        let folder = TempDir::new().unwrap();
-        let (store, until) = (open(&folder), later());
-        let with = |n: u64, name: &str, change: fn(&mut OpenedRows)| {
-            let mut row = under(n, 2, name, until);
-            row.content.iter_mut().for_each(change);
-            commit(&store, row);
-        };
-        with(1, "strict", |content| content.objects[0].tlp = schema::Tlp::AmberStrict);
-        with(2, "named", |content| content.recipients = true);
-        with(3, "terms", |content| content.conditions.terms = vec!["sharing=never".to_owned()]);
-        with(4, "gone", |_| {});
-        with(5, "over", |content| content.conditions.embargo_until = 1);
-        withdraw(&store, 6, 4);
-        let before = store.feed_bounds().unwrap();
-        end_all(&store, until);
-        assert_eq!(store.feed_bounds().unwrap(), before);
-    }
-
-    #[test]
-    fn what_stands_for_an_object_goes_with_it() {
-        let folder = TempDir::new().unwrap();
-        let (store, until) = (open(&folder), later());
-        commit(&store, under(1, 2, "a", until));
-        end_all(&store, until);
-        let met = page(&store, Audience::Outside, None).next_after.unwrap();
-        withdraw(&store, 2, 1);
-        assert_eq!(store.db.get(Cf::Objects, &columns::object(GROUP, met.as_micros())).unwrap(), None);
-        let left = page(&store, Audience::Outside, Some("indicator")).rows;
-        assert!(left.iter().all(|row| row.tombstone), "{left:?}");
-    }
-
-    /// Message `n`, by which the author of message `target` takes that back.
-    fn withdraw(store: &Store, n: u64, target: u64) {
-        use belfry_proto::envelope::Word;
-
-        use crate::store::Withdraws;
-        let word = Word {
-            id: id(n),
-            group: GROUP,
-            member: MemberId::new([2; 16]),
-            mode: WithdrawalMode::Retract,
-            ground: WithdrawalGround::Author,
-            by_steward: false,
-            created: Timestamp::from_micros(n),
-            seen: Timestamp::from_micros(n),
-        };
-        let withdraws = Some(Withdraws { word, targets: vec![id(target)] });
-        commit(store, EnvelopeRow { key_id: None, state: MessageState::Closed, withdraws, ..envelope(n) });
-        let work = store.to_reweigh(Timestamp::ZERO, 9).unwrap();
-        store.commit_blocking(Change::Reweigh { work, now: Timestamp::ZERO }).unwrap();
-        store.commit_blocking(Change::Surface(100)).unwrap();
-    }
-}
+mod tests;

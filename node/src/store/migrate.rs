@@ -8,14 +8,16 @@
 //! A batch is written whole or not at all: killed at any point, a database is of one version or of the next, and the next
 //! start goes on from there. A step that changes more than one batch should hold writes ahead into a column of its own,
 //! which the older version does not read, in as many batches as it takes; its last batch, with the version, is what makes
-//! them count. Killed before, it begins anew, over what it wrote ahead.
+//! them count. Killed before, it begins anew, over what it wrote ahead; one that reads for minutes goes on where it was
+//! ([`embargoes`]).
 //!
 //! A damaged database is not migrated but healed: what [`super::Salvage`] reads (what a node owns, and envelopes) has to
 //! decode in every version from [`OLDEST`] on.
 
+mod embargoes;
+
 use std::path::Path;
 
-use belfry_proto::{id::MessageId, time::Timestamp};
 use prost::Message;
 use rocksdb::WriteBatch;
 
@@ -23,9 +25,7 @@ use super::{
     OpenError, columns,
     columns::Cf,
     db::Db,
-    embargo::{self, Embargo},
-    rows::Conditions,
-    values::{EnvelopeValue, LogValue, ObjectValue, ReporterValue},
+    values::{EnvelopeValue, LogValue},
     vault::damaged,
 };
 
@@ -39,7 +39,7 @@ pub(super) const SCHEMA_KEY: &[u8] = b"schema";
 /// From [`OLDEST`] on, one version to the next each.
 const STEPS: [Step; (SCHEMA - OLDEST) as usize] = [
     Step { does: "counts the bytes that each log takes", make: bytes_of_logs },
-    Step { does: "notes when embargoes end", make: ends_of_embargoes },
+    Step { does: "notes when embargoes end", make: embargoes::ends },
 ];
 
 /// Makes a batch durable.
@@ -129,36 +129,6 @@ fn bytes_of_logs(db: &Db, _: &Write<'_>) -> Result<WriteBatch, OpenError> {
             }
         }
         batch.put_cf(db.cf(Cf::Logs), &key, log.encode_to_vec());
-    }
-    Ok(batch)
-}
-
-/// 9 → 10: what was told under an embargo has a row for its end. What ended before is met outside then, which it never was.
-fn ends_of_embargoes(db: &Db, _: &Write<'_>) -> Result<WriteBatch, OpenError> {
-    let mut batch = WriteBatch::default();
-    let mut note = |conditions: Option<Conditions>, message: &[u8]| {
-        let until = conditions.map_or(0, |conditions| conditions.embargo_until);
-        if let Ok(message) = MessageId::try_from(message)
-            && until > 0
-        {
-            let embargo = Embargo { ends: Timestamp::from_micros(until), message };
-            batch.put_cf(db.cf(Cf::Embargoes), embargo::key(embargo), b"");
-        }
-    };
-    for row in db.scan(Cf::Objects, &[], &[]) {
-        let (key, sealed) = row?;
-        let plain = db.vault.open(Cf::Objects, &key, &sealed)?;
-        let value = ObjectValue::decode(plain.as_slice());
-        let value = value.map_err(|_| damaged(Cf::Objects, &key, "does not decode"))?;
-        note(value.conditions, &value.message);
-    }
-    for row in db.scan(Cf::Reporters, &[], &[]) {
-        let (key, sealed) = row?;
-        let fault = || damaged(Cf::Reporters, &key, "does not decode");
-        let (_, message, _) = columns::read_reporter(&key).ok_or_else(fault)?;
-        let plain = db.vault.open(Cf::Reporters, &key, &sealed)?;
-        let value = ReporterValue::decode(plain.as_slice()).map_err(|_| fault())?;
-        note(value.conditions, message.as_ref());
     }
     Ok(batch)
 }

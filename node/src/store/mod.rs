@@ -12,7 +12,7 @@
 //! A [`Change`] is one durable step. `apply` tells it to the file of its subject, where the same rows are read:
 //!
 //! - what comes in: `envelopes` (an entry's place, `links` to its neighbours, `logs`), `parking`, `opening`,
-//!   `claims` of objects and their order in the `feed`
+//!   `claims` of objects, whose they are (`ownership`) and their order in the `feed`
 //! - what goes out of sight again: `judged`, `withdrawals`, `retention`, by way of `removal`; what comes into the sight of
 //!   readers outside: `embargo`
 //! - what is this node's own: `drafts`, `keys`, `tokens`, `cursors`
@@ -51,6 +51,7 @@ mod objects;
 mod observables;
 mod open;
 mod opening;
+mod ownership;
 mod pages;
 mod parking;
 mod past;
@@ -93,6 +94,7 @@ pub use logs::Counts;
 pub use migrate::Version;
 pub use objects::ObjectView;
 pub use observables::{Entered, Looks, Most, Sought};
+pub use ownership::{Claimed, owner};
 pub use pages::{Page, PageQuery};
 pub use parking::Parker;
 pub use past::Lost;

@@ -19,6 +19,7 @@ use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
     db::Db,
+    embargo,
     observables::Most,
     presence::Of,
     purge,
@@ -45,6 +46,8 @@ pub struct ObjectView {
     pub date_added: Timestamp,
     /// When its embargo was over, if one ended while it was here: readers outside meet it at this date.
     pub surfaced: Option<Timestamp>,
+    /// Until when an embargo that others ask for keeps it from readers outside, whatever its author asks; none of its owner's.
+    pub kept_until: Option<Timestamp>,
     /// It came to the place of another version of the object that is gone.
     pub outlived: bool,
     /// STIX id.
@@ -224,6 +227,7 @@ pub(super) fn read_row_with<'a>(
         date_added: Timestamp::from_micros(date),
         outlived: value.outlived,
         surfaced: (value.surfaced > 0).then_some(Timestamp::from_micros(value.surfaced)),
+        kept_until: embargo::kept_by_others(db, group, &value)?,
         // A marking this version does not know is the most restrictive.
         tlp: schema::Tlp::try_from(value.tlp).ok().and_then(Option::<Tlp>::from).unwrap_or(Tlp::Red),
         id: value.id,

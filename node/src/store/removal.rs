@@ -116,6 +116,7 @@ pub(super) fn take_away(
     for date in said.dates.clone() {
         let Some(value) = row(txn, group, date)? else { continue };
         let others = reporters(txn, group, date)?;
+        let kept = embargo::kept_with(txn, group, date, &value, message)?;
         if value.message == message.as_ref() {
             objects::delete_row(txn, group, date, &value, &others);
             match heir(txn, &others)? {
@@ -125,15 +126,11 @@ pub(super) fn take_away(
             note(txn, group, &value, end)?;
         } else {
             for other in others.iter().filter(|other| other.message == message) {
-                if embargo::holds_back(txn, other)?
-                    && let Ok(author) = MessageId::try_from(value.message.as_slice())
-                {
-                    embargo::shortened(txn, author);
-                }
                 txn.delete(Cf::Reporters, other.key.clone());
             }
             drop_entry(txn, group, date, &value, member)?;
         }
+        embargo::lift(txn, group, kept)?;
     }
     if end == End::Hidden {
         // Should it be erased some day, the bytes of these rows go, too.
@@ -185,7 +182,8 @@ fn heir<'a>(
     Ok(found)
 }
 
-/// Gives a row to another message that says the same bytes.
+/// Gives a row to another message that says the same bytes. Readers outside go on to meet it where they did: nothing is news to
+/// them but the end of an embargo, and that is due by itself.
 fn inherit(
     txn: &mut Txn<'_>,
     group: GroupId,
@@ -204,12 +202,14 @@ fn inherit(
         purpose: says.purpose,
         classes: says.classes,
         conditions: says.conditions,
-        surfaced: 0,
         ..before.clone()
     };
     txn.delete(Cf::Reporters, heir.key.clone());
     // The heir's own entries are the author's now, and the same.
     objects::put_row(txn, group, date, &row, others);
+    if row.surfaced > 0 {
+        objects::put_surfaced(txn, group, date, &row);
+    }
     match MemberId::try_from(before.member.as_slice()) {
         Ok(author) if author != heir.member => drop_entry(txn, group, date, &row, author),
         _ => Ok(()),

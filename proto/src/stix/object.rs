@@ -287,6 +287,27 @@ pub fn is_observable(kind: &str) -> bool {
     properties::is_observable(kind)
 }
 
+/// Types that everybody speaks of, observables aside: techniques, actors and tools have their ids from public catalogues, and who
+/// or where somebody is and how things are marked is nobody's finding.
+const EVERYBODYS: [&str; 10] = [
+    "attack-pattern",
+    "extension-definition",
+    "identity",
+    "intrusion-set",
+    "language-content",
+    "location",
+    "malware",
+    "marking-definition",
+    "threat-actor",
+    "tool",
+];
+
+/// Whether objects of a type say what somebody found, which is that one's to share; else they are everybody's to speak of.
+#[must_use]
+pub fn is_finding(kind: &str) -> bool {
+    !properties::is_observable(kind) && !EVERYBODYS.contains(&kind)
+}
+
 /// Id and length only: content must not reach a log.
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,9 @@
 //! The guards as submitters meet them: what is refused, what wants a reason, and what a preview tells.
 
-use belfry_proto::{schema, stix::marking::Tlp};
+use belfry_proto::{
+    schema::{self, HandlingConditions},
+    stix::marking::Tlp,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -8,6 +11,7 @@ use super::{
     site::{Answer, Put, Site, nothing, only, post},
 };
 use crate::{
+    clock,
     publish::submission::{Submission, SubmitError},
     query::Scope,
     store::Conditions,
@@ -118,7 +122,8 @@ fn shared() -> Vec<(Put, &'static str, bool)> {
     vec![
         (elsewhere(1), "amber", false),
         (elsewhere(2).tlp(Tlp::Green), "amber", true),
-        (Put { conditions: embargo, ..elsewhere(3).tlp(Tlp::Green) }, "amber", false),
+        (Put { conditions: embargo.clone(), ..elsewhere(3).tlp(Tlp::Green) }, "amber", false),
+        (Put { conditions: embargo, ..of(11) }, "amber", false),
         (Put { recipients: true, ..elsewhere(4).tlp(Tlp::Green) }, "amber", false),
         (of(5), "amber", true),
         (of(6), "green", false),
@@ -170,6 +175,37 @@ async fn what_another_member_shared_goes_no_further_without_a_reason() {
     site.put(&[both.clone(), both.clone().by(OTHER)]).await;
     let answer = site.send(post(&token, SUBMIT, "application/stix+json;version=2.1", bundle_of(&both))).await;
     assert_eq!(answer.status, 202);
+}
+
+#[tokio::test]
+async fn an_embargo_of_another_member_is_not_ended_early_in_its_own_group_without_a_reason() {
+    let site = Site::new().await;
+    let until = clock::now().as_micros() + 3_600_000_000;
+    let under = |embargo_until| Conditions { embargo_until, ..Conditions::default() };
+    let theirs = |n: u32| Put::pattern(n, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER);
+    // The second is under one where it is said again alone.
+    let again = Put { conditions: under(until), ..theirs(2) };
+    site.put(&[Put { conditions: under(until), ..theirs(1) }, theirs(2), again]).await;
+    for n in [1, 2] {
+        let mut other_bytes = theirs(n);
+        other_bytes.json.as_mut().unwrap()["name"] = json!("in other words");
+        let submit = async |embargo_until: u64, reason: Option<&str>| {
+            let submission = Submission {
+                bundle: bundle_of(&other_bytes).into_bytes(),
+                tlp: Some(Tlp::Amber),
+                handling: Some(HandlingConditions { embargo_until, terms: Vec::new() }),
+                reason: reason.map(str::to_owned),
+                ..Submission::of(CIDR, "desk")
+            };
+            site.app.ports.publish.submit(submission).await
+        };
+        for sooner in [0, until - 1] {
+            let refused = submit(sooner, None).await;
+            assert!(matches!(refused, Err(SubmitError::Guarded(_))), "{n} until {sooner}: {refused:?}");
+        }
+        assert!(submit(until, None).await.is_ok(), "as long is no further");
+        assert!(submit(0, Some("its author agreed")).await.is_ok());
+    }
 }
 
 #[tokio::test]

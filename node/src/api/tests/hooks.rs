@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    heard::Hellos,
     hooks::{HookReport, Hooks},
     store::Conditions,
 };
@@ -130,8 +131,9 @@ impl Running {
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
         let text = config.replace("SECRET", secret.to_str().unwrap());
         let config = Config::parse(&text, Path::new("belfry.toml")).unwrap();
+        let paced = (&site.vouched, WAITS.as_slice());
         let (hooks, running) =
-            Hooks::paced(&config.webhooks, &config.syslog, &site.query, &site.store, &WAITS).unwrap();
+            Hooks::paced(&config.webhooks, &config.syslog, &site.query, &site.store, paced).unwrap();
         let mut tasks = JoinSet::new();
         for hook in running {
             tasks.spawn(hook.run());
@@ -283,6 +285,42 @@ async fn what_was_said_anew_while_an_embargo_held_it_back_is_no_news_when_that_e
     let told = receiver.next().await;
     assert_eq!((told.id(), &told.json()["data"]["revoked"]), (id(1), &json!(true)));
     assert_eq!(receiver.ids(1).await, [id(2)]);
+}
+
+#[tokio::test]
+async fn what_was_said_anew_for_readers_within_goes_out_by_a_hook_outside_when_its_embargo_ends() {
+    let site = Site::new().await;
+    let mut receiver = Receiver::start("").await;
+    let _running = Running::start(&site, &webhook(receiver.port, "audience = \"outside\"")).await;
+    let until = crate::clock::now().as_micros() + 3_000_000;
+    let conditions = Conditions { embargo_until: until, ..Conditions::default() };
+    let mut newer = indicator(1).json.unwrap();
+    newer["modified"] = json!("2026-02-01T00:00:00.000Z");
+    site.put(&[
+        Put { conditions, ..indicator(1).tlp(Tlp::Green) },
+        Put::json(newer).tlp(Tlp::AmberStrict),
+        indicator(2).tlp(Tlp::Green),
+    ])
+    .await;
+    assert_eq!(receiver.ids(1).await, [id(2)]);
+    let told = receiver.next().await;
+    let modified = told.json()["data"]["object"]["modified"].clone();
+    assert_eq!((told.id(), modified), (id(1), json!("2026-01-01T00:00:00.000Z")));
+}
+
+#[tokio::test]
+async fn by_a_clock_that_is_doubted_no_embargo_is_over_for_a_hook_outside() {
+    let site = Site::new().await;
+    site.hellos.send_replace(Hellos::told(&[]));
+    let mut receiver = Receiver::start("").await;
+    let running = Running::start(&site, &webhook(receiver.port, "audience = \"outside\"")).await;
+    let conditions = Conditions { embargo_until: 1, ..Conditions::default() };
+    site.put(&[Put { conditions, ..indicator(1).tlp(Tlp::Green) }, indicator(2).tlp(Tlp::Green)]).await;
+    assert_eq!(receiver.ids(1).await, [id(2)]);
+    running.until("soar", |hook| hook.state == "waiting" && hook.position == 2).await;
+    assert!(receiver.got.try_recv().is_err(), "our clock may be set ahead");
+    site.hellos.send_replace(Hellos::told(&[0, 0]));
+    assert_eq!(receiver.ids(1).await, [id(1)]);
 }
 
 #[tokio::test]
@@ -523,7 +561,8 @@ async fn hooks_that_cannot_be_meant_are_refused_with_the_mend() {
     let site = Site::new().await;
     let refusal = |text: &str| {
         let config = Config::parse(text, Path::new("belfry.toml")).unwrap();
-        Hooks::open(&config.webhooks, &config.syslog, &site.query, &site.store).err().unwrap().to_string()
+        let opened = Hooks::open(&config.webhooks, &config.syslog, &site.query, &site.store, &site.vouched);
+        opened.err().unwrap().to_string()
     };
     let path = site.folder.path().join("short");
     fs::write(&path, "whsec_c2hvcnQ=").unwrap();

@@ -228,6 +228,83 @@ async fn whoever_polls_or_follows_from_outside_meets_what_was_under_an_embargo_w
     assert_eq!(told(&siem).await, Vec::<String>::new(), "inside it was told when it came");
 }
 
+/// The next version of an object.
+fn next(mut put: Put) -> Put {
+    put.version = "2026-02-01T00:00:00.000Z".to_owned();
+    put.json.as_mut().unwrap()["modified"] = json!(put.version);
+    put
+}
+
+#[tokio::test]
+async fn an_older_version_surfaces_for_whoever_may_not_have_the_newer_one_and_for_nobody_else() {
+    let site = Site::new().await;
+    let soon = Timestamp::from_micros(clock::now().as_micros() + 2_000_000);
+    site.put(&[
+        embargoed(domain(1, "soon.be", Tlp::Green), soon.as_micros()),
+        next(domain(1, "soon.be", Tlp::Amber)),
+        domain(2, "now.be", Tlp::Green),
+    ])
+    .await;
+    let outside = |ceiling| Scope { ceiling, audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let (cloud, clients) =
+        (site.token("cloud", outside(Tlp::Green)).await, site.token("clients", outside(Tlp::Amber)).await);
+    let id = |n: u32| format!("indicator--00000000-0000-4000-8000-{n:012}");
+    let path = "/taxii2/root/collections/cidr/objects/";
+    let last = site.get(&cloud, path).await.header("x-taxii-date-added-last").unwrap().to_owned();
+    let head = site.query.feed_head().await.unwrap();
+    while clock::now() < soon {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    site.end_embargoes(clock::now()).await;
+    let since = format!("{path}?added_after={last}");
+    assert_eq!(site.get(&cloud, &since).await.ids(), [id(1)]);
+    assert_eq!(site.get(&clients, &since).await.ids(), Vec::<String>::new());
+    assert_eq!(site.get(&clients, path).await.ids(), [id(1), id(2)]);
+    let told = async |token: &str| {
+        let principal = site.query.tokens().verify(token, clock::now()).unwrap();
+        let found = site.query.events(&principal, &Interest::default(), head).await.unwrap();
+        found.rows.into_iter().map(|(_, row)| row.id().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((told(&cloud).await, told(&clients).await), (vec![id(1)], Vec::new()));
+}
+
+#[tokio::test]
+async fn what_its_owner_keeps_under_an_embargo_nobody_else_opens() {
+    let site = Site::new().await;
+    let far = u64::MAX / 2;
+    let attack = |name: &str| {
+        Put::json(json!({
+            "type": "attack-pattern", "spec_version": "2.1", "name": name,
+            "id": "attack-pattern--00000000-0000-4000-8000-000000000003",
+            "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z",
+        }))
+        .tlp(Tlp::Green)
+    };
+    site.put(&[
+        embargoed(domain(1, "theirs.be", Tlp::Green).by(OTHER), far),
+        domain(1, "in-other-words.be", Tlp::Green),
+        next(domain(1, "or-newer.be", Tlp::Green)),
+        domain(2, "ours.be", Tlp::Green),
+        embargoed(next(domain(2, "ours.be", Tlp::Green).by(OTHER)), far),
+        // Nobody's to keep: it is in every catalogue.
+        embargoed(attack("Phishing").by(OTHER), far),
+        attack("phishing"),
+    ])
+    .await;
+    let cloud = Scope { ceiling: Tlp::Green, audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let (cloud, siem) = (site.token("cloud", cloud).await, site.token("siem", Scope::reads([CIDR])).await);
+    let path = "/taxii2/root/collections/cidr/objects/";
+    let [theirs, ours] = [1, 2].map(|n: u32| format!("indicator--00000000-0000-4000-8000-{n:012}"));
+    let pattern = "attack-pattern--00000000-0000-4000-8000-000000000003".to_owned();
+    assert_eq!(site.get(&cloud, path).await.ids(), [ours.clone(), pattern.clone()]);
+    assert_eq!(site.get(&siem, path).await.ids(), [theirs, ours, pattern]);
+    let values = json!({ "values": ["in-other-words.be", "or-newer.be", "ours.be"] }).to_string();
+    let looked = site.send(post(&cloud, "/api/v1/lookup", "application/json", values)).await.ok();
+    let states: Vec<&Value> =
+        looked["results"].as_array().unwrap().iter().map(|found| &found["state"]).collect();
+    assert_eq!(states, ["unknown", "unknown", "active"]);
+}
+
 #[tokio::test]
 async fn what_is_said_more_often_than_anybody_looks_at_stays_inside() {
     let site = Site::new().await;

@@ -40,6 +40,7 @@ use crate::{
     clock,
     config::Config,
     feed::Feed,
+    heard::{Hellos, VouchedClock},
     identity::Identity,
     publish::{Defaults, Guards, Publisher},
     query::{Groups, Query, Scope, TokenId, lists::Lists},
@@ -65,6 +66,9 @@ pub(super) struct Site {
     pub(super) folder: TempDir,
     pub(super) relay: Relay,
     pub(super) between: Between,
+    /// What others told, by which this node's clock is vouched for.
+    pub(super) hellos: watch::Sender<Hellos>,
+    pub(super) vouched: VouchedClock,
 }
 
 /// An object to put into the store.
@@ -250,6 +254,8 @@ impl Site {
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master).unwrap();
         let guards = Guards::new(config.guards.own().unwrap(), Arc::new(Warnings::built_in()));
         let query = query.with_exports(config.exports, Lists::open(config.lists).unwrap());
+        let hellos = watch::Sender::new(Hellos::told(&[0, 0]));
+        let vouched = VouchedClock::new(hellos.subscribe(), roster.clone(), identity.member);
         let identity: Arc<Identity> = Arc::new(identity);
         let defaults = Defaults { tlp: Tlp::AmberStrict, purpose: None };
         let publisher = Publisher::new(identity, store.clone(), roster, Feed::default(), defaults, guards);
@@ -276,7 +282,7 @@ impl Site {
         let hosts = Hosts::new(Scheme::Http, &[address], &["soc.example:8443".to_owned()]);
         let app = App::new(ports, hosts, vec![address], rate, stopping.clone());
         let sequence = std::sync::atomic::AtomicU64::new(0);
-        Self { query, store, app, stopping, feed, sequence, folder, relay, between }
+        Self { query, store, app, stopping, feed, sequence, folder, relay, between, hellos, vouched }
     }
 
     /// The same node with fresh rate limits, as another client address meets it.
@@ -478,7 +484,7 @@ impl Site {
             if over.is_empty() {
                 break;
             }
-            self.store.commit(Change::EmbargoesOver(over)).await.unwrap();
+            self.store.commit(Change::EmbargoesOver { over, now }).await.unwrap();
         }
         let (_, head) = self.store.feed_bounds().unwrap().unwrap();
         self.feed.send_replace(head);

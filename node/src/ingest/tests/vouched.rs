@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use belfry_proto::{
     envelope::{LIFTED_WITHIN, Word},
+    id::PublicationId,
     schema::{WithdrawalGround, WithdrawalMode},
     time::Timestamp,
 };
@@ -13,7 +14,7 @@ use super::*;
 use crate::{
     heard::{Hellos, VouchedClock},
     rows,
-    store::{EnvelopeRow, Withdraws},
+    store::{Conditions, EnvelopeRow, ObjectRow, OpenedRows, Withdraws},
 };
 
 const DAY: i64 = 24 * 3_600_000_000;
@@ -142,4 +143,57 @@ async fn no_body_is_past_its_retention_by_a_clock_that_is_doubted() {
     hellos.send_replace(Hellos::told(&[0, 0]));
     assert!(ingest.retain(&vouched).await.unwrap());
     assert!(messages.iter().all(|message| !receiver.has_body(message)));
+}
+
+#[tokio::test]
+async fn by_a_clock_that_is_doubted_no_embargo_ends() {
+    let mut coalition = Coalition::new();
+    let [alice, _bob, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+    let receiver = Receiver::start(Site::new(&coalition, &carol).await, &alice);
+    let message = coalition.messages(&alice, CIDR, None, 1).remove(0);
+    let (header, id, now) = (message.header(), message.message_id(), clock::now());
+    let until = now.saturating_add(Duration::from_secs(2));
+    let row =
+        rows::envelope(header, id, message.bytes(), true, MessageState::Opened, now, header.roster.height);
+    let object = ObjectRow {
+        id: "indicator--a".to_owned(),
+        kind: "indicator".to_owned(),
+        version: String::new(),
+        tlp: schema::Tlp::Green,
+        revoked: false,
+        raw: b"{}".to_vec(),
+        created_by: None,
+        pap: 0,
+        stated: None,
+        observables: Vec::new(),
+    };
+    let content = OpenedRows {
+        publication: PublicationId::ZERO,
+        part: 1,
+        parts: 1,
+        member: row.member,
+        serial: row.serial,
+        message: id,
+        created: now,
+        purpose: 1,
+        classes: Vec::new(),
+        recipients: false,
+        conditions: Conditions { embargo_until: until.as_micros(), ..Conditions::default() },
+        objects: vec![object],
+    };
+    let change = Change::Envelope(Box::new(EnvelopeRow { content: Some(content), ..row }));
+    let store = &receiver.site.store;
+    store.commit(change).await.unwrap();
+    let before = store.feed_bounds().unwrap();
+    eventually("the end of the embargo", async || clock::now() > until).await;
+    let hellos = watch::Sender::new(Hellos::told(&[]));
+    let (vouched, ingest) = (receiver.clock(&hellos), receiver.intake.ingest.clone());
+    for doubtful in doubts() {
+        hellos.send_replace(doubtful);
+        ingest.embargoes_due(&vouched).await.unwrap();
+        assert_eq!((store.feed_bounds().unwrap(), store.next_embargo().unwrap()), (before, Some(until)));
+    }
+    hellos.send_replace(Hellos::told(&[0, 0]));
+    ingest.embargoes_due(&vouched).await.unwrap();
+    assert!(store.feed_bounds().unwrap() > before && store.next_embargo().unwrap().is_none());
 }

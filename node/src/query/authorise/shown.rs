@@ -68,6 +68,11 @@ impl Shown {
         surfaced.unwrap_or(self.view.date_added)
     }
 
+    /// Whether that is because an embargo was over.
+    pub(in crate::query) fn has_surfaced(&self) -> bool {
+        self.is_outside && self.view.surfaced.is_some()
+    }
+
     /// `modified`, else `created`, else when it was added (TAXII 2.1 §3.4.1).
     #[must_use]
     pub fn version(&self) -> String {
@@ -235,12 +240,14 @@ impl Shown {
         marks(&self.view)
     }
 
-    /// When what its author asks ceases to hold it back, each time that it said it, if that is only a matter of time.
+    /// When what its author asks ceases to hold it back, each time that it said it, and what others ask of the object, if that is
+    /// only a matter of time.
     pub(in crate::query) fn frees_at(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
         let again = self.view.asked_again.iter().filter(|(by, _)| *by == self.view.member);
         let again = again.map(|(_, conditions)| asked(&self.view, conditions));
         let all = std::iter::once(self.marks()).chain(again);
-        all.filter_map(|marks| egress::frees_at(policy, &marks, now)).max()
+        let kept = self.view.kept_until.filter(|until| policy.audience == Audience::Outside && now < *until);
+        all.filter_map(|marks| egress::frees_at(policy, &marks, now)).chain(kept).max()
     }
 
     /// For [`crate::query::release`]: whether it may take a way out. To others it goes without those who say it, too, and do not let

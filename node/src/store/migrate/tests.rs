@@ -3,8 +3,9 @@
 use std::cell::Cell;
 
 use belfry_proto::{
-    id::{LogId, MemberId, PublicationId, Sequence},
+    id::{LogId, MemberId, MessageId, PublicationId, Sequence},
     schema::{self, Tlp},
+    time::Timestamp,
 };
 use tempfile::TempDir;
 
@@ -12,7 +13,7 @@ use super::*;
 use crate::{
     clock,
     store::{
-        Aged, Change, EnvelopeRow, Store, TokenRow, logs, open,
+        Aged, Change, Embargo, EnvelopeRow, Store, TokenRow, logs, open,
         tests::{
             GROUP, commit, draft, envelope, id, master, object, open as opened, owner, page, with_objects,
         },
@@ -122,8 +123,77 @@ fn embargoes_of_a_store_of_the_version_before_end_too() {
     let noted = [(ends[0], id(1)), (ends[1], id(2))];
     assert_eq!(
         store.embargoes_over(ends[1], 9).unwrap(),
-        noted.map(|(ends, message)| Embargo { ends, message })
+        noted.map(|(ends, message)| Embargo::Message { ends, message })
     );
+}
+
+/// Message `n`, which says an object of its own under an embargo.
+fn embargoed(n: u64, until: Timestamp) -> EnvelopeRow {
+    let mut row = with_objects(n, vec![object(&n.to_string(), "2026-01-01T00:00:00Z", Tlp::Green)]);
+    row.content.iter_mut().for_each(|content| content.conditions.embargo_until = until.as_micros());
+    row
+}
+
+#[test]
+fn an_embargo_that_ended_before_the_last_that_came_is_no_news() {
+    let folder = TempDir::new().unwrap();
+    let [soon, later] = [1, 3_600].map(|n| Timestamp::from_micros(clock::now().as_micros() + n * 1_000_000));
+    {
+        let store = opened(&folder);
+        commit(&store, embargoed(1, soon));
+        while clock::now() <= soon {
+            std::thread::yield_now();
+        }
+        commit(&store, embargoed(2, later));
+        downgraded(&store.db);
+    }
+    let noted = opened(&folder).embargoes_over(later, 9).unwrap();
+    assert_eq!(noted, [Embargo::Message { ends: later, message: id(2) }]);
+}
+
+#[test]
+fn ends_of_embargoes_are_noted_in_bounded_steps_that_go_on_where_they_were_killed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("store");
+    let noted = |db: &Db| db.scan(Cf::Embargoes, &[], &[]).map(Result::unwrap).collect::<Vec<_>>();
+    let before = {
+        let store = opened(&folder);
+        for n in 1..=20 {
+            // Some ask for none.
+            let until = if n % 3 == 0 { 0 } else { clock::now().as_micros() + n * 3_600_000_000 };
+            commit(&store, embargoed(n, Timestamp::from_micros(until)));
+        }
+        let before = noted(&store.db);
+        downgraded(&store.db);
+        before
+    };
+    let mut runs = 0;
+    loop {
+        let (db, version) = loop {
+            match open::open_unmigrated(&path, owner(1), &master()) {
+                Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+                other => break other.unwrap(),
+            }
+        };
+        let Version::Older { from, .. } = version else { break };
+        // Killed before the second write of each.
+        let count = Cell::new(0);
+        let write = |batch: WriteBatch| {
+            assert!(batch.len() <= 8, "{}", batch.len());
+            if count.replace(count.get() + 1) == 1 {
+                return Err(OpenError::InUse { path: path.clone() });
+            }
+            db.rocks.write(batch).unwrap();
+            Ok(())
+        };
+        let _ = through(&db, (OLDEST..).zip(&STEPS).filter(|(of, _)| *of >= from), &write);
+        runs += 1;
+        assert!(runs < 50, "it begins anew each time");
+    }
+    assert!(runs > 3, "{runs}");
+    let store = opened(&folder);
+    assert_eq!(noted(&store.db), before);
+    assert_eq!(store.db.get(Cf::Meta, b"migrated-to-10").unwrap(), None);
 }
 
 #[test]

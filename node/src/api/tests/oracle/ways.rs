@@ -369,7 +369,7 @@ pub(super) async fn pushed(site: &Site, staged: &[Staged]) -> Result<(), String>
         let hook = &config.syslog[0].hook;
         let (mut after, mut found) = (0, Seen::new());
         loop {
-            let leaving = site.query.leaving(hook, after).await.unwrap();
+            let leaving = site.query.leaving(hook, after, crate::clock::now()).await.unwrap();
             for row in &leaving.rows {
                 found.extend(addresses(&row.released.raw()));
             }

@@ -118,8 +118,9 @@ async fn what_was_taken_back_and_is_told_on_as_revoked_is_still_to_be_erased() {
     }
     let hits = search(&site, &admin, &[MAILBOX]).await;
     let remedy =
-        |message| hits.iter().find(|hit| hit["message"] == json!(message)).unwrap()["remedy"].clone();
-    assert_eq!((remedy(own), remedy(theirs)), (json!("withdraw-message"), json!("ask")), "{hits:?}");
+        |message: &Value| hits.iter().find(|hit| hit["message"] == *message).unwrap()["remedy"].clone();
+    let remedies = [remedy(&json!(own)), remedy(&json!(theirs))];
+    assert_eq!(remedies, [json!("withdraw-message"), json!("ask")], "{hits:?}");
     for (member, message) in [(OWN, own), (OTHER, theirs)] {
         site.withdraw(CIDR, member, WithdrawalMode::Erase, message).await;
     }

@@ -85,6 +85,7 @@ fn among_running_nodes_sums_are_told_of_enough_members_and_never_of_the_few_or_t
     alice.ok(&["activity", "--month", &month, "--lang", "nl", "--out", "report.html"]);
     let page = fs::read_to_string(alice.home().join("report.html")).unwrap();
     assert!(page.contains("<td>7</td><td>8</td>") && page.contains(">te weinig<"), "{page}");
+    assert!(!page.contains("<td>4</td>"), "what four gave is not on a page either: {page}");
     for name in &names[1..] {
         assert!(!table.contains(name) && !page.contains(name), "{name} is named");
     }

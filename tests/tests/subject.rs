@@ -182,6 +182,30 @@ fn an_erasure_survives_the_restore_of_a_backup_that_is_older() {
 }
 
 #[test]
+fn what_was_only_retracted_is_found_still_and_erased_at_every_member() {
+    let coalition = Coalition::found("Retracted");
+    let members = coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader)]);
+    let [alice, bob] = &members[..] else { panic!() };
+    let file = bundle(&coalition, &format!("the mailbox of {NAME} was taken over"), 1);
+    alice.ok(&["publish", &file, "--group", "cidr", "--tlp", "amber"]);
+    eventually("bob has it", || (hits(bob).len() == 1).then_some(()));
+    let id = "campaign--00000000-0000-4000-8000-000000000001";
+    alice.ok(&["withdraw", "--group", "cidr", "--object", id, "--mode", "retract"]);
+    for (member, remedy) in [(alice, "withdraw-message"), (bob, "ask")] {
+        eventually("it is told on as revoked", || {
+            member.ok(&["objects", "--group", "cidr"]).contains("withdrawn").then_some(())
+        });
+        let hits = hits(member);
+        assert_eq!(hits.iter().map(|hit| &hit["remedy"]).collect::<Vec<_>>(), [remedy], "{hits:?}");
+    }
+    let told = alice.ok(&["subject", "erase", NAME, "--yes"]);
+    assert!(told.contains("1 messages erased"), "{told}");
+    for member in &members {
+        eventually("it is gone", || hits(member).is_empty().then_some(()));
+    }
+}
+
+#[test]
 fn only_a_steward_publishes_on_behalf_and_the_command_says_who_is_to_be_asked() {
     let coalition = Coalition::found("Behalf");
     let members = coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader)]);

@@ -62,7 +62,8 @@ impl AcceptRules {
         let member = own.certificate.member;
         if own.roster.has_accepted(member, charter) {
             refuse!(
-                "{} has accepted the texts of charter version {} already: there is nothing newer in this log",
+                "{} has accepted the texts of charter version {} already: there is nothing newer in this log. If \
+                 the coalition announced newer ones, name its newest log (--log)",
                 output::visible(&own.certificate.organisation.name),
                 charter.version()
             );
@@ -92,9 +93,13 @@ fn is_read(what: &str, document: &Document, path: Option<&std::path::Path>) -> a
     let Some(path) = path else { return Ok(()) };
     if hash::document(file::read_text(path)?.as_bytes()).as_slice() != document.hash.as_slice() {
         refuse!(
-            "{} is not the {what} that the charter names (version {}): get that text",
+            "{} is not the {what} that the charter names (version {}): get that text, byte for byte, from the coalition{}",
             path.display(),
-            document.version
+            document.version,
+            match document.link.is_empty() {
+                true => String::new(),
+                false => format!(" ({})", output::visible(&document.link)),
+            }
         );
     }
     Ok(())

@@ -22,7 +22,8 @@ use crate::{
 /// Show what this member gave and took in a month, and what all members shared together.
 ///
 /// Counted from the signed messages this node holds, by their own dates; nobody is asked. Sums over all members are told
-/// only where at least five others shared something, so that nobody's share can be told from them.
+/// only where at least five others shared something, so that nobody's share can be told from them. What this member received is
+/// its own figure, and told on the screen; on a page, which others may come to see, it follows the rule of the sums.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

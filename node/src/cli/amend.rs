@@ -29,7 +29,7 @@ use crate::{
 #[command(after_long_help = "\
 Examples:
   belfry amend --org 'Example Bank & Sons' --out changed.pem
-  belfry amend --class essential,financial --kbo 0987654321 \\
+  belfry amend --class essential,financial --kbo 0987654394 \\
       --out changed.pem
   belfry amend --supplier-of none --lei none --out changed.pem")]
 pub(super) struct Amend {

@@ -139,15 +139,6 @@ pub(super) fn second(time: Timestamp) -> String {
     time.to_string().chars().take(19).collect::<String>() + "Z"
 }
 
-/// An enterprise number as people write it.
-pub(super) fn kbo(text: &str) -> Result<String, String> {
-    let digits: String = text.chars().filter(|c| !matches!(c, '.' | ' ')).collect();
-    match digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit()) {
-        true => Ok(digits),
-        false => Err(format!("{text:?} is not an enterprise number: write ten digits, as in 0123.456.789")),
-    }
-}
-
 /// Named groups with the role each gets.
 pub(super) fn roles(groups: &[GroupArg], role: Role, charter: &Charter) -> anyhow::Result<Vec<GroupRole>> {
     let mut found = Vec::with_capacity(groups.len());

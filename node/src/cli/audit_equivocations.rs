@@ -66,7 +66,10 @@ impl Equivocations {
         let found: Vec<&Proof<'_>> = proofs.iter().filter(wanted).collect();
         let proof = match found.as_slice() {
             [proof] => proof,
-            [] if proofs.is_empty() => refuse!("this node knows of no two entries for one height"),
+            [] if proofs.is_empty() => refuse!(
+                "this node knows of no two entries for one height: there is nothing to write. If another member does, have it write \
+                 the proof, and read that (`belfry verify FILE`)"
+            ),
             [] => refuse!("there is no proof for that height; there is for {}", heights()),
             [..] => refuse!("there are proofs for heights {}: name one with --height", heights()),
         };

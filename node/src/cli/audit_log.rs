@@ -137,7 +137,11 @@ impl Verify {
                 .iter()
                 .map(|cut| format!("{} lines before entry {} ({})", cut.lines, cut.sequence, second(cut.at)))
                 .collect();
-            refuse!("entries were damaged, and set aside when the node started: {}", cuts.join("; "));
+            refuse!(
+                "entries were damaged, and set aside when the node started: {}. Those lines prove nothing any more; look at the disk, \
+                 and at a backup for what they said",
+                cuts.join("; ")
+            );
         }
         Ok(output::print("Every entry stands where it was written.\n")?)
     }

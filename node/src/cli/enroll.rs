@@ -21,7 +21,7 @@ use super::{
     documents,
     exit::{refuse, refused},
     global::{DataFolder, Global, KeyPassphrase},
-    out, output,
+    numbers, out, output,
 };
 use crate::{
     clock,
@@ -44,7 +44,7 @@ use crate::{
 #[command(after_long_help = "\
 Examples:
   belfry enroll --charter charter.pem --org 'Example Bank' \\
-      --class essential,financial --kbo 0123456789 --sector banking \\
+      --class essential,financial --kbo 0123456749 --sector banking \\
       --groups cidr,cidr-financial
   belfry enroll --charter charter.pem --org 'Example CSIRT' \\
       --class authority --capacity csirt --groups cidr:steward \\
@@ -62,10 +62,10 @@ pub(super) struct Enroll {
     #[arg(long = "org", value_name = "NAME")]
     organisation: String,
     /// KBO/BCE enterprise number: ten digits
-    #[arg(long, value_parser = args::kbo)]
+    #[arg(long, value_parser = numbers::kbo)]
     kbo: Option<String>,
     /// Legal Entity Identifier: twenty digits and capital letters
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::lei)]
     lei: Option<String>,
     /// Entity classes: essential, important, financial, ict-provider, supplier, authority, academic, out-of-scope
     #[arg(long, value_delimiter = ',', required = true, value_parser = <EntityClass as Named>::parse)]

@@ -71,7 +71,13 @@ impl Join {
         match roster.standing(certificate.serial, clock::now()) {
             Standing::Valid | Standing::NotYet => {}
             standing => {
-                refuse!("certificate {} is {} by this very log", certificate.serial, standing.as_str())
+                refuse!(
+                    "certificate {} is {} by this very log: ask the coalition for the one that holds now, or enrol anew (`belfry \
+                     enroll --member {}`) and send it that request",
+                    certificate.serial,
+                    standing.as_str(),
+                    certificate.member
+                )
             }
         }
 

@@ -75,7 +75,11 @@ impl Leave {
         departure.check().map_err(|error| self.dates(&error))?;
         let organisation = &own.certificate.organisation;
         if let Some(end) = own.roster.ends(own.certificate.serial).filter(|end| *end <= self.effective.at) {
-            refuse!("{} is out on {} already", output::visible(&organisation.name), second(end));
+            refuse!(
+                "{} is out on {} already: to leave sooner, name an --effective before that; to stay longer, ask the coalition",
+                output::visible(&organisation.name),
+                second(end)
+            );
         }
         let serials = departure.certificates(&own.roster);
         output::print(&output::facts(&[
@@ -116,13 +120,12 @@ impl Leave {
             (DepartureError::NotYetDecided { .. }, _) => {
                 "name as --decided-on a day that has begun, in UTC or with its zone"
             }
-            (
-                DepartureError::Malformed(_)
-                | DepartureError::OtherCoalition(_)
-                | DepartureError::UnknownMember(_)
-                | DepartureError::Signed(_),
-                _,
-            ) => return refused(anyhow!("{error}")),
+            (DepartureError::OtherCoalition(_) | DepartureError::UnknownMember(_), _) => {
+                "name the newest log of the coalition that this node joined (--log)"
+            }
+            (DepartureError::Malformed(_) | DepartureError::Signed(_), _) => {
+                return refused(anyhow!("{error}"));
+            }
         };
         refused(anyhow!("{error}: {mend}"))
     }

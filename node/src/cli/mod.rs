@@ -43,6 +43,7 @@ mod listing;
 mod lookup;
 mod newcomers;
 mod notice;
+mod numbers;
 mod organisation;
 mod out;
 mod output;

@@ -128,11 +128,12 @@ impl NoticeCommand {
             false => "",
         };
         Ok(output::print(&format!(
-            "Wrote {}: {} of {}, effective {}.{when}\n",
+            "Wrote {}: {} of {}, effective {}.{when}{}\n",
             output::path(path),
             wanted.occasion,
             output::visible(&wanted.organisation),
-            book.zone.listed(wanted.effective)
+            book.zone.listed(wanted.effective),
+            whither(wanted, &book, &self.wording.lang)?
         ))?)
     }
 }
@@ -205,6 +206,16 @@ fn own(roster: &Roster, member: MemberId, kept: &Path) -> anyhow::Result<Vec<Not
         record.iter().for_each(|record| record.tell(notice));
     }
     Ok(notices)
+}
+
+/// To whom a notice goes, and by which way if the authorities file names one.
+fn whither(notice: &Notice, book: &Book, language: &str) -> anyhow::Result<String> {
+    let authority = book.authority(notice.act, &notice.sector, notice.effective).map_err(refused)?;
+    let by = match authority.channel.is_empty() {
+        true => String::new(),
+        false => format!(", by {}", output::visible(&authority.channel)),
+    };
+    Ok(format!(" It goes to {}{by}.", output::visible(authority.name(language))))
 }
 
 /// A notice's page.

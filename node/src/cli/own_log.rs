@@ -131,7 +131,8 @@ impl Own {
         let keys = MemberKeys::load(&folder, &passphrase.read(&config.keys)?)?;
         if keys.signing.public() != self.certificate.signing {
             refuse!(
-                "the keys in {} are not those of certificate {}",
+                "the keys in {} are not those of certificate {}: name the data folder that goes with it (--dir), or the newest log \
+                 (--log)",
                 folder.display(),
                 self.certificate.serial
             );

@@ -57,19 +57,25 @@ pub(super) fn held<'a>(roster: &'a Roster, signed: &Signed) -> anyhow::Result<He
         != (request.signing, request.node, &request.kem)
     {
         refuse!(
-            "certificate {serial} has a key of it, and other keys beside it: it was not issued for this request"
+            "certificate {serial} has a key of it, and other keys beside it: it was not issued for this request. Look for the one it \
+             was issued for (folder `requests` of the coalition)"
         );
     }
     let Some((record, body)) = issued(roster, serial) else {
-        refuse!("no entry of the log issued certificate {serial}")
+        refuse!("no entry of the log issued certificate {serial}: take a newer log (`belfry export-log`)")
     };
     if body.organisation.as_ref() != Some(&request.organisation)
         || request.member.is_some_and(|member| member != certificate.member)
     {
-        refuse!("certificate {serial} has its keys, and was issued to another organisation than it names");
+        refuse!(
+            "certificate {serial} has its keys, and was issued to another organisation than it names: it is not the request that \
+             was granted; look for that one (folder `requests` of the coalition)"
+        );
     }
     let Some(charter) = roster.charters().version(record.statement.charter_version) else {
-        refuse!("the log lacks the charter under which certificate {serial} was issued")
+        refuse!(
+            "the log lacks the charter under which certificate {serial} was issued: take a newer log (`belfry export-log`)"
+        )
     };
     acceptance::open(&request.acceptance, request.signing, charter).map_err(refused).with_context(|| {
         format!("certificate {serial} was issued under charter version {}", charter.version())

@@ -97,7 +97,8 @@ fn take(answer: &Value, path: &std::path::Path, folder: &std::path::Path) -> any
         list(answer).iter().find(|text| text.get("hash").and_then(Value::as_str) == Some(hash.as_str()));
     let Some(named) = named else {
         refuse!(
-            "{} is none of the texts that the charter names: its hash is {hash}, and those are {}",
+            "{} is none of the texts that the charter names: its hash is {hash}, and those are {}. Get one of them, byte for byte, \
+             from the coalition or another member (`belfry rules`)",
             path.display(),
             list(answer).iter().map(|text| at(text, "hash")).collect::<Vec<_>>().join(" and ")
         );

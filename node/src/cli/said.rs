@@ -6,7 +6,7 @@ use belfry_proto::{
 };
 use clap::Args;
 
-use super::args::kbo;
+use super::numbers::{kbo, lei};
 
 /// Takes a number, a sector or all supplied entities out.
 pub(super) const NONE: &str = "none";
@@ -22,7 +22,7 @@ pub(super) struct Said {
     #[arg(long, value_parser = kbo_or_none)]
     pub(super) kbo: Option<String>,
     /// Legal Entity Identifier: twenty digits and capital letters, or none
-    #[arg(long)]
+    #[arg(long, value_parser = lei_or_none)]
     pub(super) lei: Option<String>,
     /// All its entity classes: essential, important, financial, ict-provider, supplier, authority, academic, out-of-scope
     #[arg(long, value_delimiter = ',', value_parser = <EntityClass as Named>::parse)]
@@ -40,6 +40,10 @@ pub(super) struct Said {
 
 fn kbo_or_none(text: &str) -> Result<String, String> {
     if text == NONE { Ok(NONE.to_owned()) } else { kbo(text) }
+}
+
+fn lei_or_none(text: &str) -> Result<String, String> {
+    if text == NONE { Ok(NONE.to_owned()) } else { lei(text) }
 }
 
 impl Said {

@@ -25,7 +25,7 @@ pub(super) enum Command {
     Erase(Erase),
 }
 
-/// Say where this node names a person: in objects it opened, in drafts, in reasons it keeps.
+/// Say where this node names a person: in objects it opened, in drafts, in reasons it keeps, in members' contacts.
 ///
 /// The values never leave this machine, and nothing keeps them; the audit log tells that there was a search. Give every
 /// name, mailbox and number the person is known by. Case, defanging, order of words and signs between digits do not
@@ -47,8 +47,8 @@ pub(super) struct Search {
 
 /// Erase what this node may erase of what names a person, at every member.
 ///
-/// Objects of this member, and as a steward others' messages, are withdrawn with mode erase on the ground of personal
-/// data; drafts are discarded. What stays is told, with whom to ask. Other objects of this member's messages go out
+/// Objects of this member, also those it only retracted before, and as a steward others' messages, are withdrawn with mode
+/// erase on the ground of personal data; drafts are discarded. What stays is told, with whom to ask. Other objects of this member's messages go out
 /// again. A database restored from an older backup learns of it again from the others.
 #[derive(Debug, Args)]
 pub(super) struct Erase {
@@ -135,7 +135,8 @@ impl Found {
 
     fn told(&self, again: &str) -> String {
         let rows: Vec<[String; 7]> = self.hits.iter().map(|hit| row(hit, again)).collect();
-        let looked = output::counted(self.examined, "object or draft", "objects and drafts");
+        let looked =
+            output::counted(self.examined, "object, draft or contact", "objects, drafts and contacts");
         if rows.is_empty() {
             return format!("Nothing names that person, in {looked}.\n");
         }
@@ -162,6 +163,7 @@ fn row(hit: &Value, again: &str) -> [String; 7] {
     let what = match hit.get("object").and_then(Value::as_str) {
         Some(object) => object.to_owned(),
         None if text(hit, "kind") == "object" => format!("message {}", text(hit, "message")),
+        None if text(hit, "kind") == "contact" => "contact".to_owned(),
         None => format!("{} of {}", text(hit, "kind"), text(hit, "publication")),
     };
     let date = text(hit, "date").split('.').next().unwrap_or_default().to_owned();
@@ -180,6 +182,11 @@ fn row(hit: &Value, again: &str) -> [String; 7] {
 fn remedy(hit: &Value, again: &str) -> String {
     let mut said = match text(hit, "remedy") {
         "withdraw" => format!("belfry subject erase{again}"),
+        "withdraw-message" => format!("belfry subject erase{again} (it is retracted, and kept everywhere)"),
+        "set-contact" => format!("belfry contact set{again}, or remove"),
+        "ask" if text(hit, "kind") == "contact" => {
+            format!("ask {} to name another mailbox (belfry contact set)", text(hit, "organisation"))
+        }
         "withdraw-as-steward" => format!("belfry subject erase{again} (as a steward)"),
         "ask" => {
             let stewards = joined(hit, "stewards");
@@ -190,7 +197,7 @@ fn remedy(hit: &Value, again: &str) -> String {
         "wait" => "erase it when it is sent".to_owned(),
         _ if text(hit, "kind") == "reason" => "it stays with the record of its publication".to_owned(),
         _ if text(hit, "kind") == "draft" => "it was refused and never goes out".to_owned(),
-        _ => "it is withdrawn".to_owned(),
+        _ => "it is erased".to_owned(),
     };
     let others = joined(hit, "reporters");
     if !others.is_empty() {
@@ -218,7 +225,7 @@ impl Plan {
                 ("withdraw", Some(object)) => {
                     plan.own.entry(group).or_default().insert(object.to_owned());
                 }
-                ("withdraw" | "withdraw-as-steward", _) => {
+                ("withdraw" | "withdraw-message" | "withdraw-as-steward", _) => {
                     plan.messages.entry(group).or_default().insert(text(hit, "message").to_owned());
                 }
                 ("discard", _) => {
@@ -284,31 +291,37 @@ mod tests {
             hit("object", "withdraw-as-steward", Some("indicator--3")),
             hit("draft", "discard", Some("indicator--4")),
             hit("reason", "nothing", None),
+            json!({"kind": "object", "values": [1], "group": "cidr", "message": "m2", "object": "indicator--5",
+                "date": "2026-11-01T08:00:00.000Z", "remedy": "withdraw-message"}),
+            json!({"kind": "contact", "values": [1], "paths": ["mailboxes[0].email"], "organisation": "Bank",
+                "date": "2026-11-01T08:00:00.000Z", "remedy": "ask"}),
         ]
     }
 
     #[test]
     fn what_was_found_is_told_with_what_to_do() {
-        let told = Found { hits: hits(), examined: 7 }.told(" --dir x");
+        let told = Found { hits: hits(), examined: 9 }.told(" --dir x");
         for part in [
             "ask Bank\\u{1b}, or a steward (Sam) to erase message m1",
             "belfry drafts discard p1 --dir x",
             "1, 2",
             "2026-11-01T08:00:00",
             "reason of p1",
-            "6 found, in 7 objects and drafts.",
+            "belfry subject erase --dir x (it is retracted",
+            "ask Bank to name another mailbox",
+            "8 found, in 9 objects, drafts and contacts.",
         ] {
             assert!(told.contains(part), "{part}\n{told}");
         }
         assert!(!told.contains('\u{1b}'));
         let none = Found { hits: Vec::new(), examined: 1 }.told("");
-        assert_eq!(none, "Nothing names that person, in 1 object or draft.\n");
+        assert_eq!(none, "Nothing names that person, in 1 object, draft or contact.\n");
     }
 
     #[test]
     fn only_what_is_this_nodes_to_erase_is_planned_and_each_once() {
         let plan = Plan::of(&hits());
-        assert_eq!(plan.told(), "1 object, 1 message and 1 draft will be erased.");
+        assert_eq!(plan.told(), "1 object, 2 messages and 1 draft will be erased.");
         assert!(Plan::of(&hits()[2..3]).is_empty());
     }
 }

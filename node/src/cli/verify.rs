@@ -61,7 +61,11 @@ impl Pin {
     /// Refuses any other than the one named.
     pub(super) fn check(&self, found: CoalitionId) -> anyhow::Result<()> {
         if self.coalition.is_some_and(|expected| expected != found) {
-            refuse!("it is of coalition {found} ({}), not of the one you named", words::to_words(found));
+            refuse!(
+                "it is of coalition {found} ({}), not of the one you named: ask whoever gave it for the file of yours, or compare the \
+                 words you have with those the coalition told you another way",
+                words::to_words(found)
+            );
         }
         Ok(())
     }
@@ -131,7 +135,11 @@ impl Verify {
                 let proposal = Proposal::open(armour::read_proposal(text)?).map_err(refused)?;
                 if !proposal.is_complete() {
                     let quorums: Vec<String> = proposal.quorums().iter().map(ToString::to_string).collect();
-                    refuse!("it is not in force: signed by {}", quorums.join(" and "));
+                    refuse!(
+                        "it is not in force: signed by {}. Whoever holds another of these keys signs it (`belfry coalition charter \
+                         sign`)",
+                        quorums.join(" and ")
+                    );
                 }
                 let charter = proposal.charter();
                 (charter.coalition(), vec![("version", format!("{}, signed by enough", charter.version()))])
@@ -153,7 +161,10 @@ impl Verify {
                 }
                 let serial = belfry_proto::id::Serial::new(verified.height.get());
                 let Some(certificate) = roster.certificate(serial) else {
-                    refuse!("entry {serial} of the log issued no certificate")
+                    refuse!(
+                        "entry {serial} of the log issued no certificate: the file is none that a coalition hands out; ask it for \
+                         another"
+                    )
                 };
                 let mut facts = vec![
                     ("serial", serial.to_string()),
@@ -177,7 +188,7 @@ impl Verify {
                 let statement = Statement::decode(&signed.payload).map_err(refused)?;
                 let Some(charter) = roster.charters().version(statement.charter_version) else {
                     refuse!(
-                        "it was made under charter version {}, which the log lacks",
+                        "it was made under charter version {}, which the log lacks: take a newer log (`belfry export-log`)",
                         statement.charter_version
                     )
                 };
@@ -204,7 +215,10 @@ impl Verify {
                 let beacon =
                     beacon::verify(roster.charter(), &armour::read_beacon(text)?, now).map_err(refused)?;
                 if beacon.head.height <= roster.version().height && !roster.is_prefix(beacon.head) {
-                    refuse!("it vouches for another history than this log: one of them is forked");
+                    refuse!(
+                        "it vouches for another history than this log: one of them is forked. Keep both, and give them to the \
+                         coalition and to other members"
+                    );
                 }
                 let facts = vec![("vouches for", beacon.head.to_string()), ("until", second(beacon.expires))];
                 (roster.coalition(), facts)
@@ -270,7 +284,7 @@ fn document(roster: &Roster, text: &[u8]) -> anyhow::Result<()> {
     else {
         refuse!(
             "it is no file of belfry's, no decision record, and not the text of an arrangement or of rules of conduct that a \
-             charter in the log names"
+             charter in the log names: get it again, byte for byte, from whoever keeps it, or take a newer log (`belfry export-log`)"
         )
     };
     let facts = [
@@ -346,7 +360,10 @@ fn asked(roster: &Roster, signed: &schema::Signed) -> anyhow::Result<Facts> {
 /// What the registrar signed for one height, and which of it stands in the log that was given.
 fn signed_twice(proof: &Equivocation, here: Option<&Roster>) -> anyhow::Result<Facts> {
     if here.is_some_and(|roster| roster.coalition() != proof.charters.coalition()) {
-        refuse!("it is of coalition {}, and the log of another", proof.charters.coalition());
+        refuse!(
+            "it is of coalition {}, and the log of another: give that coalition's log, or none (--log)",
+            proof.charters.coalition()
+        );
     }
     let named: Vec<String> = proof
         .charters
@@ -379,7 +396,7 @@ fn message(roster: &Roster, bytes: &[u8]) -> anyhow::Result<Facts> {
     let verified = decoded.attribute(roster).map_err(refused)?.verify().map_err(refused)?;
     let header = verified.header();
     let Some(certificate) = roster.certificate(header.serial) else {
-        refuse!("no certificate has serial {}", header.serial)
+        refuse!("the log has no certificate {}: take a newer one (`belfry export-log`)", header.serial)
     };
     let closure = roster.closure(header.serial, header.group, header.log);
     let id = verified.message_id();

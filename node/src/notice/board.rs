@@ -1,4 +1,7 @@
 //! What a member gave and took in a month, as a page for its board.
+//!
+//! A page goes from hand to hand, unlike what an operator sees of its own node. So where a sum is not told, what was received
+//! is not either: with what was published it *is* the sum, and of one other member it is that member's share.
 
 use std::fmt::Write as _;
 
@@ -37,7 +40,8 @@ pub struct Share {
     pub group: String,
     /// What the member published, withdrew and received, and could open of that.
     pub own: [u64; 4],
-    /// Members that shared something, and their messages; unset where too few did.
+    /// Members that shared something, and their messages; unset where too few did. Then the page does not say either what was
+    /// received.
     pub all: Option<[u64; 2]>,
 }
 
@@ -68,12 +72,11 @@ impl Report {
         out.push_str("</tr>\n");
         for share in &self.shares {
             let _ = write!(out, "<tr><td>{}</td>", escaped(&share.group));
-            for number in share.own {
-                let _ = write!(out, "<td>{number}</td>");
-            }
-            for n in 0..2 {
-                let sum = share.all.and_then(|all| all.get(n).copied());
-                let _ = match sum {
+            let [published, withdrew, received, opened] = share.own;
+            let [received, opened] = [received, opened].map(|number| share.all.is_some().then_some(number));
+            let sums = [0, 1].map(|n| share.all.and_then(|all| all.get(n).copied()));
+            for number in [Some(published), Some(withdrew), received, opened].into_iter().chain(sums) {
+                let _ = match number {
                     Some(number) => write!(out, "<td>{number}</td>"),
                     None => write!(out, "<td class=\"few\">{}</td>", escaped(text("too_few"))),
                 };
@@ -125,13 +128,15 @@ mod tests {
                 month.to_owned(),
                 "Bank &lt;b&gt;&amp; Co {month}".to_owned(),
                 "Coalition".to_owned(),
-                "<td>CIDR</td><td>3</td><td>0</td><td>7</td><td>6</td><td class=\"few\">".to_owned(),
+                "<td>CIDR</td><td>3</td><td>0</td><td class=\"few\">".to_owned(),
                 "<td>Governance, Risk &amp; Compliance</td><td>1</td><td>1</td><td>9</td><td>9</td><td>6</td><td>12</td>".to_owned(),
                 "4711".to_owned(),
             ] {
                 assert!(page.contains(&part), "{part}: {page}");
             }
-            assert_eq!(page.matches(&format!(">{few}<")).count(), 2, "{page}");
+            // Received of few is the sum less one's own.
+            assert_eq!(page.matches(&format!(">{few}<")).count(), 4, "{page}");
+            assert!(!page.contains("<td>7</td>") && !page.contains("<td>6</td><td class"), "{page}");
             assert!(
                 !page.contains("<b>") && !page.contains("<th></th>") && !page.contains("<p></p>"),
                 "{page}"

@@ -1,10 +1,10 @@
-//! Where a person is named on this node: in opened objects, in drafts, in reasons.
+//! Where a person is named on this node: in opened objects, in drafts, in reasons, in members' contacts.
 //!
 //! A search for the operator alone, step by step: each step examines a bounded number of rows and says where the next
 //! begins. It tells places, never content. What the token does not read is told by its message only.
 //!
 //! ```text
-//! objects of each group ─▶ drafts (what is not sent yet, and reasons) ─▶ done
+//! objects of each group ─▶ drafts (what is not sent yet, and reasons) ─▶ contacts ─▶ done
 //! ```
 
 use std::{collections::BTreeSet, ops::ControlFlow};
@@ -13,10 +13,12 @@ use belfry_proto::{
     envelope::payload,
     guard::subject::{Place, Subject},
     id::{GroupId, MemberId, MessageId, PublicationId},
-    schema::Role,
+    schema::{self, Role},
     stix::{marking::Tlp, object::Object},
     time::Timestamp,
+    trust::contact,
 };
+use prost::Message as _;
 use serde::Serialize;
 
 use super::{Inner, Principal, Query, QueryError, authorise::admit};
@@ -43,6 +45,8 @@ pub enum Step {
     Objects(GroupId, Option<Timestamp>),
     /// After this draft.
     Drafts(Option<PublicationId>),
+    /// At members' contacts: a few hundred records at most, in one step.
+    Contacts,
 }
 
 impl Step {
@@ -59,6 +63,7 @@ impl Step {
             }
             "drafts" if rest.is_empty() => Some(Self::Drafts(None)),
             "drafts" => Some(Self::Drafts(Some(rest.parse().ok()?))),
+            "contacts" if rest.is_empty() => Some(Self::Contacts),
             _ => None,
         }
     }
@@ -73,6 +78,7 @@ impl Step {
                 format!("objects:{}:{after}", group.get())
             }
             Self::Drafts(after) => format!("drafts:{}", after.map(|id| id.to_string()).unwrap_or_default()),
+            Self::Contacts => "contacts:".to_owned(),
         }
     }
 }
@@ -91,20 +97,22 @@ pub struct Found {
 /// One place that names somebody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hit {
-    /// `object`, `draft` or `reason`.
+    /// `object`, `draft`, `reason` or `contact`.
     pub kind: &'static str,
     /// Which values, from 1.
     pub values: BTreeSet<usize>,
-    /// Properties of the object.
+    /// Properties of the object, or fields of the contact.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub paths: BTreeSet<String>,
-    /// Slug of the group.
-    pub group: String,
+    /// Slug of the group; unset for a contact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Message it came in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageId>,
-    /// Publication it is part of.
-    pub publication: PublicationId,
+    /// Publication it is part of; unset for a contact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publication: Option<PublicationId>,
     /// STIX id; unset for what this token does not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<String>,
@@ -117,7 +125,8 @@ pub struct Hit {
     pub reporters: Vec<MemberId>,
     /// By its author's clock; of a draft, when it became durable.
     pub date: Timestamp,
-    /// What can be done about it here: `withdraw`, `withdraw-as-steward`, `ask`, `discard`, `wait` or `nothing`.
+    /// What can be done about it here: `withdraw`, `withdraw-message`, `withdraw-as-steward`, `ask`, `discard`, `wait`,
+    /// `set-contact` or `nothing`.
     pub remedy: &'static str,
 }
 
@@ -157,6 +166,9 @@ impl Query {
                 Step::Drafts(after) => {
                     inner.people_in_drafts(&query, &principal, &subject, own, &groups, after)
                 }
+                // Nobody outside is told where members are reached.
+                Step::Contacts if query.inside(&principal).is_err() => Ok(Found::default()),
+                Step::Contacts => inner.people_in_contacts(&query, &subject, own),
             }
         })
         .await
@@ -208,8 +220,12 @@ impl Inner {
                 return go_on;
             }
             let reads = admit(principal, row.clone()).is_some();
+            // What its author took back and did not erase is told on as revoked, and its message is whole on every disk.
+            let is_kept =
+                || self.store.message(row.message).map_or(true, |found| found.is_some_and(|m| m.has_body));
             let remedy = match (own == Some(row.member), is_steward) {
-                _ if row.withdrawn => "nothing",
+                _ if row.withdrawn && !is_kept() => "nothing",
+                (true, _) if row.withdrawn => "withdraw-message",
                 (true, _) => "withdraw",
                 (false, true) => "withdraw-as-steward",
                 (false, false) => "ask",
@@ -222,9 +238,9 @@ impl Inner {
                 } else {
                     BTreeSet::new()
                 },
-                group: query.slug(group),
+                group: Some(query.slug(group)),
                 message: Some(row.message),
-                publication: row.publication,
+                publication: Some(row.publication),
                 object: reads.then_some(row.id),
                 member: row.member,
                 organisation: query.organisation(row.member),
@@ -253,7 +269,10 @@ impl Inner {
                 found.next = Some(Step::Drafts(last));
                 return Ok(found);
             }
-            let Some((row, size)) = self.store.draft_after(last)? else { return Ok(found) };
+            let Some((row, size)) = self.store.draft_after(last)? else {
+                found.next = Some(Step::Contacts);
+                return Ok(found);
+            };
             (found.examined, bytes, last) = (found.examined + 1, bytes + size, Some(row.publication));
             if !groups.contains(&row.group) {
                 continue;
@@ -265,9 +284,9 @@ impl Inner {
                 kind,
                 values,
                 paths,
-                group: query.slug(row.group),
+                group: Some(query.slug(row.group)),
                 message: None,
-                publication: row.publication,
+                publication: Some(row.publication),
                 object,
                 member: own.unwrap_or(MemberId::new([0; 16])),
                 organisation: own.and_then(|own| query.organisation(own)),
@@ -291,6 +310,56 @@ impl Inner {
                 found.hits.push(hit("reason", said, BTreeSet::new(), None, "nothing"));
             }
         }
+    }
+
+    /// What members say of where they are reached: a mailbox of a function may be a person's all the same. Also what does not
+    /// count any more, as long as it is kept.
+    fn people_in_contacts(
+        &self,
+        query: &Query,
+        subject: &Subject,
+        own: Option<MemberId>,
+    ) -> Result<Found, QueryError> {
+        let mut found = Found::default();
+        for row in self.store.contacts()? {
+            found.examined += 1;
+            let signed = schema::Signed::decode(row.bytes.as_slice()).ok();
+            let Some(contact) = signed.and_then(|signed| contact::read(&signed).ok()) else { continue };
+            let (mut values, mut paths) = (BTreeSet::new(), BTreeSet::new());
+            for (n, mailbox) in contact.mailboxes.iter().enumerate() {
+                let fields = [
+                    ("email", &mailbox.email),
+                    ("url", &mailbox.url),
+                    ("phone", &mailbox.phone),
+                    ("key_url", &mailbox.key_url),
+                    ("hours", &mailbox.hours),
+                ];
+                for (name, text) in fields {
+                    for value in subject.in_text(text) {
+                        values.insert(value);
+                        paths.insert(format!("mailboxes[{n}].{name}"));
+                    }
+                }
+            }
+            if values.is_empty() {
+                continue;
+            }
+            found.hits.push(Hit {
+                kind: "contact",
+                values,
+                paths,
+                group: None,
+                message: None,
+                publication: None,
+                object: None,
+                member: row.member,
+                organisation: query.organisation(row.member),
+                reporters: Vec::new(),
+                date: contact.rank.made,
+                remedy: if own == Some(row.member) { "set-contact" } else { "ask" },
+            });
+        }
+        Ok(found)
     }
 }
 
@@ -323,10 +392,11 @@ mod tests {
             Step::Objects(GroupId::new(3), Some(at)),
             Step::Drafts(None),
             Step::Drafts(Some(draft)),
+            Step::Contacts,
         ] {
             assert_eq!(Step::parse(&step.to_text()), Some(step));
         }
-        for wrong in ["", "objects", "objects:x:", "objects:1:x", "drafts:zz", "other:1"] {
+        for wrong in ["", "objects", "objects:x:", "objects:1:x", "drafts:zz", "contacts:1", "other:1"] {
             assert_eq!(Step::parse(wrong), None, "{wrong}");
         }
     }

@@ -292,7 +292,7 @@ mod tests {
     ];
 
     /// What a node keeps beside its database.
-    const BESIDE: [&str; 2] = ["audit log", "damaged store"];
+    const BESIDE: [&str; 3] = ["audit log", "damaged store", "watched folders"];
 
     #[test]
     fn the_record_of_processing_and_the_retention_plan_have_a_row_for_all_that_a_node_keeps() {

@@ -47,10 +47,14 @@ fn a_members_own_request_is_decided_as_it_stands_and_kept_beside_the_decision() 
     assert!(nothing.code == 3 && nothing.stderr.contains("says already"), "{}", nothing.stderr);
     let lei = ask(&desk, "alice", "changed.pem", &["--lei", "short"]);
     assert!(lei.code == 3 && lei.stderr.contains("twenty digits"), "{}", lei.stderr);
+    for slip in [["--kbo", "0123.456.789"], ["--lei", "5493001KJTIIGC8Y1R13"]] {
+        let slip = ask(&desk, "alice", "changed.pem", &slip);
+        assert!(slip.code == 2 && slip.stderr.contains("compare it with the register"), "{}", slip.stderr);
+    }
     assert_eq!(ask(&desk, "alice", "changed.pem", &[]).code, 2, "nothing is asked for");
     assert!(!desk.path("changed.pem").exists());
 
-    let said = ["--org", "Alice & Sons", "--kbo", "0123.456.789", "--supplier-of", "Grid"];
+    let said = ["--org", "Alice & Sons", "--kbo", "0123.456.749", "--supplier-of", "Grid"];
     let asked = ask(&desk, "alice", "changed.pem", &said);
     assert_eq!(asked.code, 0, "{}", asked.stderr);
     assert!(
@@ -65,7 +69,7 @@ fn a_members_own_request_is_decided_as_it_stands_and_kept_beside_the_decision() 
     );
 
     let told = desk.ok(&grant("changed.pem"));
-    assert!(told.contains("alice → Alice & Sons") && told.contains("- → 0123456789"), "{told}");
+    assert!(told.contains("alice → Alice & Sons") && told.contains("- → 0123456749"), "{told}");
     assert!(told.contains("asked for it on") && told.contains("No participation notice"), "{told}");
     let entry = entries(&desk)[2].clone();
     assert_eq!(entry["amended_to"]["supplier_of"], serde_json::json!(["Grid"]));

@@ -30,20 +30,20 @@ const IMPORT: [&str; 4] = ["import", "members.csv", "--dir", "coalition"];
 #[test]
 fn a_list_makes_no_second_member_of_an_enterprise_whatever_name_it_asks_under() {
     let desk = Desk::found("Once");
-    let kbo = ["--kbo", "0123456789"];
+    let kbo = ["--kbo", "0123456749"];
     asks(&desk, "Bank", "bank", &kbo);
     asks(&desk, "Bank Belgium NV", "nv", &kbo);
     let issue = [&IMPORT[..], &["--issue"], &WITH].concat();
     let nv = "Bank Belgium NV,,2099-12-31,nv.request\n";
     // Listed under its number by one line, and asking with it by another.
-    list(&desk, &format!("organisation,kbo,until,request\nBank,0123456789,,\n{nv}"));
+    list(&desk, &format!("organisation,kbo,until,request\nBank,0123456749,,\n{nv}"));
     for arguments in [&IMPORT[..], &issue] {
         let said = desk.refused(arguments);
         assert!(said.contains("lines 2 and 3 are of one member: the same kbo. Leave one out"), "{said}");
     }
     // A member of the roster.
     desk.ok(&[&["issue", "bank.request", "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
-    for lines in [nv.to_owned(), format!("Bank,0123456789,,\n{nv}")] {
+    for lines in [nv.to_owned(), format!("Bank,0123456749,,\n{nv}")] {
         list(&desk, &format!("organisation,kbo,until,request\n{lines}"));
         for arguments in [&IMPORT[..], &issue] {
             let said = desk.refused(arguments);

@@ -68,7 +68,8 @@ fn an_entitys_own_notice_says_what_the_coalitions_page_says_once_it_has_the_reco
     let mine = &notices(&own(coalition, "alice", &["--json"]))[0];
     assert_eq!(said(mine.clone()), said(theirs.clone()));
     assert!(mine["decision"] == "Board, 2026-10-01, minutes 9" && mine["mandate"] == "M-1", "{mine}");
-    own(coalition, "alice", &["--out", "own.html"]);
+    let told = own(coalition, "alice", &["--out", "own.html"]);
+    assert!(told.contains("(CCB), by https://atwork.safeonweb.be/"), "where it goes: {told}");
     let read = |path: &str| fs::read_to_string(desk.path(path)).unwrap();
     assert_eq!(read("own.html"), read(&format!("pages/{id}.en.html")));
 

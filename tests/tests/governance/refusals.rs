@@ -32,7 +32,7 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
     other.coalition.export("other.pem");
     fs::copy(other.path("other.pem"), desk.path("other.pem")).unwrap();
     fs::write(desk.path("empty.txt"), "# nothing\n").unwrap();
-    fs::write(desk.path("twice.csv"), "organisation,kbo\nBank,0123456789\nBank again,0123.456.789\n")
+    fs::write(desk.path("twice.csv"), "organisation,kbo\nBank,0123456749\nBank again,0123.456.749\n")
         .unwrap();
     fs::write(desk.path("cells.csv"), "organisation,kbo\nBank\n").unwrap();
     fs::write(desk.path("late.csv"), "organisation,decided_on\nBank,2098-01-01\n").unwrap();

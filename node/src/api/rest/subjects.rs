@@ -75,8 +75,8 @@ fn told(app: &App, hit: &Hit) -> Value {
         } else {
             members.insert("reporters".to_owned(), json!(reporters));
         }
-        if hit.remedy == "ask" {
-            members.insert("stewards".to_owned(), json!(query.stewards(&hit.group)));
+        if let Some(group) = hit.group.as_deref().filter(|_| hit.remedy == "ask") {
+            members.insert("stewards".to_owned(), json!(query.stewards(group)));
         }
     }
     told

@@ -25,7 +25,7 @@ use crate::{
 const PATH: &str = "/api/v1/contacts";
 
 /// The other member says this, signed by a key of its own or by one that is nobody's now.
-async fn said(site: &Site, email: &str, by: u8) {
+pub(super) async fn said(site: &Site, email: &str, by: u8) {
     said_at(site, email, by, clock::now()).await;
 }
 

@@ -1,10 +1,11 @@
 //! Finding a person: everywhere it is named, told by its place, and by no way that a packet takes.
 
-use belfry_proto::stix::marking::Tlp;
+use belfry_proto::{schema::WithdrawalMode, stix::marking::Tlp};
 use serde_json::{Value, json};
 
 use super::{
-    coalition::{CIDR, CLOUD, OTHER},
+    coalition::{CIDR, CLOUD, OTHER, OWN},
+    contacts,
     site::{Put, Site, post},
 };
 use crate::{api::connection::Caller, query::Scope};
@@ -102,6 +103,41 @@ async fn a_person_is_found_wherever_it_is_named_with_what_can_be_done() {
     // But for the reason that whoever published gave.
     let reasons = audit.matches("asked by Jan Peeters").count();
     assert_eq!((reasons, audit.to_lowercase().matches("peeters").count()), (1, 1), "{audit}");
+}
+
+#[tokio::test]
+async fn what_was_taken_back_and_is_told_on_as_revoked_is_still_to_be_erased() {
+    let site = Site::new().await;
+    let admin = site.token("admin", Scope::operator()).await;
+    let told = Put { is_sealed: true, ..naming(1, MAILBOX) };
+    let own = site.put(std::slice::from_ref(&told)).await;
+    let theirs =
+        site.put(&[Put { id: naming(2, "").id, json: naming(2, MAILBOX).json, ..told }.by(OTHER)]).await;
+    for (member, message) in [(OWN, own), (OTHER, theirs)] {
+        site.withdraw(CIDR, member, WithdrawalMode::Retract, message).await;
+    }
+    let hits = search(&site, &admin, &[MAILBOX]).await;
+    let remedy =
+        |message: &Value| hits.iter().find(|hit| hit["message"] == *message).unwrap()["remedy"].clone();
+    let remedies = [remedy(&json!(own)), remedy(&json!(theirs))];
+    assert_eq!(remedies, [json!("withdraw-message"), json!("ask")], "{hits:?}");
+    for (member, message) in [(OWN, own), (OTHER, theirs)] {
+        site.withdraw(CIDR, member, WithdrawalMode::Erase, message).await;
+    }
+    assert_eq!(search(&site, &admin, &[MAILBOX]).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_a_persons_is_found_among_contacts_with_whom_to_ask() {
+    let site = Site::new().await;
+    let admin = site.token("admin", Scope::operator()).await;
+    contacts::said(&site, MAILBOX, 2).await;
+    let hits = search(&site, &admin, &["Peeters Jan", MAILBOX]).await;
+    assert_eq!(hits.len(), 1, "{hits:?}");
+    let hit = &hits[0];
+    assert_eq!((&hit["kind"], &hit["remedy"]), (&json!("contact"), &json!("ask")));
+    assert_eq!((&hit["organisation"], &hit["paths"]), (&json!("Member 2"), &json!(["mailboxes[0].email"])));
+    assert_eq!((hit.get("group"), hit.get("publication"), hit.get("stewards")), (None, None, None));
 }
 
 #[tokio::test]

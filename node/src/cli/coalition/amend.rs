@@ -52,7 +52,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  belfry coalition amend 4 --org 'Example Bank & Sons' --kbo 0987654321 \\
+  belfry coalition amend 4 --org 'Example Bank & Sons' --kbo 0987654394 \\
       --decided-by Secretariat --evidence 'letter of 2026-11-20'
   belfry coalition amend --request ../changed.pem
   belfry coalition amend 4 --class essential,financial

@@ -35,6 +35,7 @@ use crate::{
     cli::{
         args::{GroupArg, day, moment, roles, second, still_to_come},
         exit::refuse,
+        numbers,
         organisation::changes,
         out, output,
     },
@@ -349,6 +350,12 @@ impl Issue {
                 "the charter ends on {}, before this certificate. From then on nobody publishes or enrols, until there is \
                  a new version of it.",
                 day(charter.expires())
+            ));
+        }
+        for (what, number) in numbers::slips(&request.organisation) {
+            output::warn(&format!(
+                "the {what} {number} of the request has wrong check digits, and notices to the authority would bear it. Compare it \
+                 with the register and have the member enrol with the right one; once it is issued, `belfry coalition amend` mends it."
             ));
         }
         let name = &request.organisation.name;

@@ -19,7 +19,10 @@ use crate::cli::{
 pub(super) fn accepted(roster: &Roster, signed: &Signed) -> anyhow::Result<Facts> {
     let key = signed.signatures.first().map(|signature| signature.key.as_slice()).unwrap_or_default();
     let Some(certificate) = roster.certificates().find(|c| c.signing.as_bytes().as_slice() == key) else {
-        refuse!("no certificate in the log has the key that signed it")
+        refuse!(
+            "no certificate in the log has the key that signed it: take a newer log (`belfry export-log`); if that has none \
+             either, no member signed it"
+        )
     };
     // Of the newest version that has these texts; what is wrong is told of the newest there is.
     let opened = |charter| acceptance::open(signed, certificate.signing, charter).map(|at| (charter, at));

@@ -35,12 +35,13 @@ fn of_statement(roster: &Roster, minutes: &Minutes) -> anyhow::Result<Facts> {
     if minutes.salt.is_none() {
         refuse!(
             "nothing signed says that it is of any decision: it was kept before statements were drawn from their records (it has \
-             no salt)"
+             no salt). Ask whoever decided for the minutes themselves"
         );
     }
     let Some(record) = roster.records().find(|record| minutes.is_of(&record.statement)) else {
         refuse!(
-            "the admins signed for it with no statement of this log: it was changed, or the log is an older one than it"
+            "the admins signed for it with no statement of this log: it was changed, or the log is an older one than it. Take a newer \
+             log (`belfry export-log`), or ask the coalition for the record anew"
         );
     };
     let (action, about) = described(roster.charters(), Some(roster), &record.statement);

@@ -37,16 +37,20 @@ pub(in super::super) struct SubjectFound {
 
 #[derive(ToSchema)]
 struct SubjectHit {
-    /// `object`, `draft` or `reason`.
+    /// `object`, `draft`, `reason` or `contact`.
     kind: String,
     /// Which values, from 1.
     values: Vec<usize>,
     #[schema(nullable = false)]
     paths: Option<Vec<String>>,
-    group: String,
+    /// Not of a contact.
+    #[schema(nullable = false)]
+    group: Option<String>,
     #[schema(nullable = false)]
     message: Option<String>,
-    publication: String,
+    /// Not of a contact.
+    #[schema(nullable = false)]
+    publication: Option<String>,
     /// Not of what the token does not read.
     #[schema(nullable = false)]
     object: Option<String>,
@@ -57,7 +61,7 @@ struct SubjectHit {
     reporters: Option<Vec<String>>,
     #[schema(format = DateTime)]
     date: String,
-    /// `withdraw`, `withdraw-as-steward`, `ask`, `discard`, `wait` or `nothing`.
+    /// `withdraw`, `withdraw-message`, `withdraw-as-steward`, `ask`, `discard`, `wait`, `set-contact` or `nothing`.
     remedy: String,
     /// Whom to ask, besides its member.
     #[schema(nullable = false)]

@@ -12,6 +12,7 @@ use super::super::evidence::Evidence;
 use crate::{
     cli::{
         args::{GroupArg, moment, until},
+        numbers,
         said::NONE,
     },
     query::alike,
@@ -207,10 +208,14 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
             format!("{kbo:?} is not ten digits: write it as text, a spreadsheet may have cut the first 0"),
         ));
     }
+    if !kbo.is_empty() {
+        numbers::kbo(&kbo).map_err(|error| wrong("kbo", error))?;
+    }
     let lei = cell("lei").to_uppercase();
     if !(lei.is_empty() || lei.len() == 20 && lei.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return Err(wrong("lei", format!("{lei:?} is not twenty digits and letters")));
     }
+    numbers::lei(&lei).map_err(|error| wrong("lei", error))?;
     let words = |text: String| -> Vec<String> {
         text.split([' ', ',', '+']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
     };
@@ -281,11 +286,11 @@ mod tests {
 
     #[test]
     fn a_list_out_of_a_spreadsheet_reads_as_it_was_written() {
-        let text = "\u{feff}Organisation;KBO;classes;groups;until\r\n\"Bank; \"\"Général\"\"\";0123.456.789;essential \
+        let text = "\u{feff}Organisation;KBO;classes;groups;until\r\n\"Bank; \"\"Général\"\"\";0123.456.749;essential \
                     financial;cidr:steward awareness;2099-01-01\r\nÉcole;;academic;;\r\n";
         let rows = parse(text).unwrap();
         assert_eq!(rows[0].organisation, "Bank; \"Général\"");
-        assert_eq!((rows[0].kbo.as_str(), rows[0].line, rows[1].line), ("0123456789", 2, 3));
+        assert_eq!((rows[0].kbo.as_str(), rows[0].line, rows[1].line), ("0123456749", 2, 3));
         assert_eq!(rows[0].groups.len(), 2);
         assert!(rows[1].until.is_none() && rows[1].groups.is_empty());
     }
@@ -324,13 +329,15 @@ mod tests {
             ("", "must name the columns"),
             ("organisation\n", "empty: write a line for each member"),
             ("name\nx\n", "no column \"name\""),
-            ("kbo\n0123456789\n", "must name the columns"),
+            ("kbo\n0123456749\n", "must name the columns"),
             ("organisation,organisation\nx,y\n", "twice: take one of them out"),
             ("organisation,kbo\nx,123456789\n", "line 2, kbo"),
+            ("organisation,kbo\nx,0123456789\n", "line 2, kbo: \"0123456789\" is no enterprise number"),
+            ("organisation,lei\nx,5493001KJTIIGC8Y1R13\n", "compare it with the register"),
             ("organisation,classes\nx,bank\n", "line 2, classes: \"bank\""),
             ("organisation,until\nx,1/1/2027\n", "line 2, until"),
             (
-                "organisation,kbo\na,0123456789\nb,0123456789\n",
+                "organisation,kbo\na,0123456749\nb,0123456749\n",
                 "lines 2 and 3 are of one member: the same kbo. Leave one of them out",
             ),
             ("organisation\nAcme\nACME\n", "the same organisation"),

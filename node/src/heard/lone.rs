@@ -36,7 +36,12 @@ pub(crate) fn is_anybody_valid(roster: &Roster, own: &PublicKey, now: Timestamp)
 /// Which other certificate ends last, by itself or by a decision, and when.
 pub(crate) fn last_to_end<'a>(roster: &'a Roster, own: &PublicKey) -> Option<(&'a Certificate, Timestamp)> {
     let others = roster.certificates().filter(|certificate| certificate.node != *own);
-    let held = others.filter(|other| roster.standing(other.serial, other.not_before) == Standing::Valid);
+    // Who was removed was there before; who was over already when it was removed ended at the beginning of time.
+    let was_held = |other: &&Certificate| match roster.ends(other.serial) {
+        Some(end) => end > other.not_before,
+        None => roster.standing(other.serial, other.not_before) == Standing::Valid,
+    };
+    let held = others.filter(was_held);
     let until =
         |other: &Certificate| roster.ends(other.serial).unwrap_or(Timestamp::MAX).min(other.not_after);
     held.map(|other| (other, until(other))).max_by_key(|(_, until)| *until)

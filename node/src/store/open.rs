@@ -264,11 +264,11 @@ fn check_owner(db: &Db, owner: Owner) -> Result<Version, OpenError> {
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::crypto::secret::Secret;
+    use belfry_proto::{crypto::secret::Secret, id::CoalitionId};
     use tempfile::TempDir;
 
     use crate::store::{
-        OpenError, Store, columns,
+        OpenError, Owner, Salvage, Store, columns,
         tests::{master, open, owner},
     };
 
@@ -287,7 +287,12 @@ mod tests {
                 other => break other,
             }
         };
-        assert!(matches!(until_released(owner(2), &master()), Err(OpenError::OtherOwner { .. })));
+        // The same node's keys in another coalition are another owner, too.
+        let elsewhere = Owner { coalition: CoalitionId::new([2; 32]), ..owner(1) };
+        for other in [owner(2), elsewhere] {
+            assert!(matches!(until_released(other, &master()), Err(OpenError::OtherOwner { .. })));
+            assert!(matches!(Salvage::open(&path, other, &master()), Err(OpenError::OtherOwner { .. })));
+        }
         assert!(matches!(
             until_released(owner(1), &Secret::new([8; 32])),
             Err(OpenError::WrongMaster { .. })

@@ -32,6 +32,7 @@ use super::{
     parking::read_park,
     past::{Lost, Past, lost},
     rows::{DraftState, LogRow, MessageRow},
+    unsure::{ENTRIES_KEY, WORD_KEY},
     values::{EnvelopeValue, LogValue, WithdrawalValue},
     vault::damaged,
 };
@@ -236,8 +237,17 @@ impl Salvage {
         let alone = Some(Beside::new());
         Ok(match cf {
             Cf::Meta => {
-                let kept =
-                    [BEACON_KEY, CONTACT_KEY, EQUIVOCATION_KEY, HOOK_KEY, SOURCE_KEY, HOLD_KEY, REMOVAL_KEY];
+                let kept = [
+                    BEACON_KEY,
+                    CONTACT_KEY,
+                    EQUIVOCATION_KEY,
+                    HOOK_KEY,
+                    SOURCE_KEY,
+                    HOLD_KEY,
+                    REMOVAL_KEY,
+                    ENTRIES_KEY,
+                    WORD_KEY,
+                ];
                 if key.starts_with(SOURCE_KEY) {
                     self.db.vault.open(cf, key, value)?;
                 }

@@ -25,9 +25,9 @@ use super::{
 };
 
 /// Where the lowest entry stands in [`Cf::Meta`] that was noted so; all above it are taken for such.
-const ENTRIES_KEY: &[u8] = b"unsure-entries";
+pub(super) const ENTRIES_KEY: &[u8] = b"unsure-entries";
 /// Where rows of erasures stand there that were.
-const WORD_KEY: &[u8] = b"unsure-word:";
+pub(super) const WORD_KEY: &[u8] = b"unsure-word:";
 /// Erasures put right in one batch: a few milliseconds.
 const MOST: usize = 1024;
 

@@ -71,7 +71,7 @@ pub(super) fn amend(
 fn is_over(held: &Held, at: Timestamp) -> bool {
     match held.status {
         Status::Superseded => true,
-        Status::Revoked { effective } => effective <= at,
+        Status::Revoked { .. } => held.status.is_revoked_at(at),
         Status::Active | Status::Suspended => false,
     }
 }

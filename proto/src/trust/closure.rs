@@ -112,7 +112,7 @@ impl Roster {
                 }
             }
         }
-        if let Status::Revoked { effective } = held.status {
+        if let Status::Revoked { effective, .. } = held.status {
             closure.until = Some(effective);
         }
         closure

@@ -152,6 +152,7 @@ impl Departure {
         let serials = roster.member(self.member).map(|member| member.serials.as_slice()).unwrap_or_default();
         let is_over = |serial| {
             matches!(roster.standing(serial, self.effective), Standing::Revoked | Standing::Superseded)
+                && roster.ends(serial).is_none_or(|end| end <= self.effective)
         };
         serials.iter().copied().filter(|serial| !is_over(*serial)).collect()
     }

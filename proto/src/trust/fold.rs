@@ -280,7 +280,7 @@ fn reading_at(state: &State, member: MemberId, at: Timestamp) -> impl Iterator<I
         .filter(move |held| !held.certificate.carrier && at < held.certificate.not_after)
         .filter(move |held| match held.status {
             Status::Active => true,
-            Status::Revoked { effective } => effective > at,
+            Status::Revoked { .. } => !held.status.is_revoked_at(at),
             Status::Suspended | Status::Superseded => false,
         })
 }
@@ -340,7 +340,7 @@ fn decide(
         Decision::Revoke(revoke) => {
             let effective = Timestamp::from_micros(revoke.effective);
             let held = held(state, revoke.serial)?;
-            if matches!(held.status, Status::Revoked { effective: earlier } if earlier <= effective) {
+            if matches!(held.status, Status::Revoked { effective: earlier, .. } if earlier <= effective) {
                 return Err(VoidReason::State(Conflict::RevokedAlready));
             }
             if held.certificate.member.as_ref() != revoke.member.as_slice() {
@@ -352,9 +352,10 @@ fn decide(
                 Status::Suspended | Status::Superseded => Timestamp::ZERO,
                 Status::Active | Status::Revoked { .. } => effective,
             };
-            held.status = Status::Revoked { effective };
+            let is_announced = effective > statement.made;
+            held.status = Status::Revoked { effective, is_announced };
             // A departure announced for later keeps what is written until then, unless a cut says otherwise.
-            if effective <= statement.made || !revoke.cut.is_empty() {
+            if !is_announced || !revoke.cut.is_empty() {
                 held.cuts.push(AppliedCut { cut: Cut::new(Vec::new(), &revoke.cut), lifted: None });
             }
             Ok(())

@@ -113,10 +113,10 @@ impl Roster {
                     arrangement_version: held.certificate.arrangement_version.clone(),
                     ends: match held.status {
                         // What was over before is revoked from the beginning of time; it ends with the entry that says so.
-                        Status::Revoked { effective: Timestamp::ZERO } => {
+                        Status::Revoked { effective: Timestamp::ZERO, .. } => {
                             Some(*over.entry(serial).or_insert(record.statement.made))
                         }
-                        Status::Revoked { effective } => Some(effective),
+                        Status::Revoked { effective, .. } => Some(effective),
                         Status::Active | Status::Suspended | Status::Superseded => None,
                     },
                     replaced: replaced.contains(&serial),

@@ -176,6 +176,7 @@ pub(super) struct OnSight {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Taken {
     suspended: BTreeSet<Serial>,
+    /// From when on; from the beginning of time unless it was announced for later.
     revoked: BTreeMap<Serial, Timestamp>,
     groups: BTreeSet<(Serial, GroupId)>,
 }
@@ -342,10 +343,13 @@ impl Roster {
                         Status::Suspended | Status::Superseded => Timestamp::ZERO,
                         Status::Active | Status::Revoked { .. } => Timestamp::from_micros(revoke.effective),
                     };
-                    if !matches!(held.status, Status::Revoked { effective: earlier } if earlier <= effective)
+                    if !matches!(held.status, Status::Revoked { effective: earlier, .. } if earlier <= effective)
                     {
-                        let first = taken.revoked.entry(serial).or_insert(effective);
-                        *first = effective.min(*first);
+                        // Only an end announced for later waits for its moment.
+                        let is_announced = effective > seen.statement.made;
+                        let from = if is_announced { effective } else { Timestamp::ZERO };
+                        let first = taken.revoked.entry(serial).or_insert(from);
+                        *first = from.min(*first);
                     }
                 }
                 Decision::Suspend(_) if is_the_same && held.status == Status::Active => {

@@ -87,8 +87,19 @@ pub struct Member {
 pub(super) enum Status {
     Active,
     Suspended,
-    Revoked { effective: Timestamp },
+    Revoked { effective: Timestamp, is_announced: bool },
     Superseded,
+}
+
+impl Status {
+    /// Whether a revocation holds at `at`. Only an end that was announced for later waits for its moment: any other holds wherever it
+    /// is known, or a clock that is behind, as honest ones may be, would give the removed another key.
+    pub(super) fn is_revoked_at(self, at: Timestamp) -> bool {
+        match self {
+            Self::Revoked { effective, is_announced } => !is_announced || at >= effective,
+            Self::Active | Self::Suspended | Self::Superseded => false,
+        }
+    }
 }
 
 /// A cut, and from which height on new logs are free of it.
@@ -112,7 +123,7 @@ impl Held {
     pub(super) fn was_over(&self) -> bool {
         match self.status {
             Status::Suspended | Status::Superseded => true,
-            Status::Revoked { effective } => effective == Timestamp::ZERO,
+            Status::Revoked { effective, .. } => effective == Timestamp::ZERO,
             Status::Active => false,
         }
     }
@@ -352,7 +363,7 @@ impl Roster {
     pub fn standing(&self, serial: Serial, now: Timestamp) -> Standing {
         let Some(held) = self.state.certificates.get(&serial) else { return Standing::Unknown };
         match held.status {
-            Status::Revoked { effective } if now >= effective => Standing::Revoked,
+            revoked if revoked.is_revoked_at(now) => Standing::Revoked,
             Status::Superseded => Standing::Superseded,
             Status::Suspended => Standing::Suspended,
             Status::Revoked { .. } | Status::Active => {
@@ -374,7 +385,7 @@ impl Roster {
     #[must_use]
     pub fn ends(&self, serial: Serial) -> Option<Timestamp> {
         match self.state.certificates.get(&serial)?.status {
-            Status::Revoked { effective } => Some(effective),
+            Status::Revoked { effective, .. } => Some(effective),
             Status::Active | Status::Suspended | Status::Superseded => None,
         }
     }
@@ -382,7 +393,8 @@ impl Roster {
     /// The moment still to come from which on a certificate is no more, by a decision taken already.
     #[must_use]
     pub fn announced_end(&self, serial: Serial, now: Timestamp) -> Option<Timestamp> {
-        self.ends(serial).filter(|end| *end > now)
+        let revoked = self.state.certificates.get(&serial)?.status.is_revoked_at(now);
+        self.ends(serial).filter(|_| !revoked)
     }
 
     /// Whether a node gets the full protocols.

@@ -453,6 +453,49 @@ fn an_announced_departure_can_be_brought_forward_and_not_put_off() {
     assert_eq!(world.roster.voids().len(), 1);
 }
 
+/// Clocks that are behind within the skew are honest, and a holder with one must give no key for so long.
+#[test]
+fn a_revocation_holds_as_soon_as_it_is_known_whatever_a_clock_shows() {
+    for (made, effective) in [(100, 100), (100, 90)] {
+        let mut world = World::new();
+        let serial = world.issue(1, Some(Role::Publisher), 1);
+        let mut now = revoke(1, serial, 90, vec![]);
+        let Decision::Revoke(revoke) = &mut now else { unreachable!() };
+        revoke.effective = at(effective).as_micros();
+        world.decide(member(1), now, &[11, 12], made);
+        for behind in [at(1), at(89), at(99)] {
+            assert_eq!(world.roster.standing(serial, behind), Standing::Revoked);
+            assert!(!world.roster.is_admitted(&node(1), behind));
+            assert!(world.roster.readers(CIDR, Audience::Group, behind).is_empty());
+            assert_eq!(world.roster.announced_end(serial, behind), None);
+        }
+        assert_eq!(world.roster.ends(serial), Some(at(effective)), "the date is told all the same");
+    }
+    let mut world = World::new();
+    let serial = world.issue(1, Some(Role::Publisher), 1);
+    let mut later = revoke(1, serial, 90, vec![]);
+    let Decision::Revoke(revoke) = &mut later else { unreachable!() };
+    revoke.effective = at(101).as_micros();
+    world.decide(member(1), later, &[11, 12], 100);
+    assert_eq!(world.roster.standing(serial, at(100)), Standing::Valid, "an announced end waits");
+    assert_eq!(world.roster.announced_end(serial, at(100)), Some(at(101)));
+    assert_eq!(world.roster.standing(serial, at(101)), Standing::Revoked);
+}
+
+#[test]
+fn whose_last_node_is_revoked_is_entitled_no_more_under_any_admins_clock() {
+    let mut world = World::new();
+    let first = world.issue(1, Some(Role::Publisher), 1);
+    let beside = schema::CertificateBody { member: member(1).to_vec(), ..body(3, Some(Role::Publisher)) };
+    let issue = Decision::Issue(schema::Issue { certificate: Some(beside) });
+    let second = world.decide(member(1), issue, &[11], 2);
+    world.decide(member(1), revoke(1, first, 100, vec![]), &[11, 12], 100);
+    assert!(world.roster.entitled_since(member(1), CIDR).is_some());
+    world.decide(member(1), revoke(1, second, 99, vec![]), &[11, 12], 99);
+    assert!(world.roster.voids().is_empty(), "{:?}", world.roster.voids());
+    assert_eq!(world.roster.entitled_since(member(1), CIDR), None);
+}
+
 #[test]
 fn suspension_breaks_the_entitlement_and_renewal_keeps_it() {
     let mut world = World::new();

@@ -606,14 +606,18 @@ fn a_golden_proof_of_two_logs_holds_by_its_charter_alone_and_one_entry_twice_is_
 fn golden_files_fold_to_the_golden_roster() {
     let log = file::read_log(&text("files", "log")).unwrap();
     let mut roster = Roster::new(CharterChain::walk(log.charters).unwrap());
-    for record in &log.records {
+    let (last, before) = log.records.split_last().unwrap();
+    for record in before {
         roster.apply(verify_record(roster.charters(), record).unwrap()).unwrap();
     }
+    assert_eq!(roster.standing(Serial::new(1), at(5)), Standing::Valid);
+    roster.apply(verify_record(roster.charters(), last).unwrap()).unwrap();
     assert_eq!(roster.coalition().to_string(), text("ids", "coalition"));
     assert_eq!(words::from_words(&text("ids", "words")).unwrap(), roster.coalition());
     assert_eq!(roster.version().head.to_string(), text("ids", "head"));
-    assert_eq!(roster.standing(Serial::new(1), at(5)), Standing::Valid);
-    assert_eq!(roster.standing(Serial::new(1), at(7)), Standing::Revoked);
+    for by_any_clock in [at(5), at(7)] {
+        assert_eq!(roster.standing(Serial::new(1), by_any_clock), Standing::Revoked);
+    }
     // The cut keeps the first message and no other.
     let admit = |field: &str| {
         let verified =

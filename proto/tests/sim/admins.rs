@@ -155,7 +155,7 @@ impl Admins {
             cut,
         });
         let height = self.decide(member, decision, rng, now);
-        self.end(serial, height, effective);
+        self.end(serial, height, effective, effective > now);
     }
 
     pub(crate) fn suspend(
@@ -169,7 +169,7 @@ impl Admins {
         self.cut(serial, &cut);
         let decision = Decision::Suspend(schema::Suspend { serial: serial.get(), cut });
         let height = self.decide(member, decision, rng, now);
-        self.end(serial, height, Timestamp::ZERO);
+        self.end(serial, height, Timestamp::ZERO, false);
     }
 
     pub(crate) fn resume(&mut self, serial: Serial, rng: &mut StdRng, now: Timestamp) {
@@ -198,8 +198,9 @@ impl Admins {
         self.roster.records().nth(index).unwrap().record.clone()
     }
 
-    fn end(&mut self, serial: Serial, height: Height, effective: Timestamp) {
-        self.granted(serial).spells.last_mut().unwrap().to = Some((height, effective));
+    fn end(&mut self, serial: Serial, height: Height, effective: Timestamp, is_announced: bool) {
+        let spell = self.granted(serial).spells.last_mut().unwrap();
+        (spell.to, spell.is_announced) = (Some((height, effective)), is_announced);
     }
 
     fn granted(&mut self, serial: Serial) -> &mut Granted {

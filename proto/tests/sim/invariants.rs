@@ -236,9 +236,10 @@ impl Oracle {
         if !granted.groups.contains_key(&words.draft.group) {
             return Err(Unentitled::NoRole);
         }
-        // The author knew, and by its clock it was so.
+        // The author knew, whatever its clock showed; an end announced for later came by its clock.
+        let is_announced = granted.since().is_announced;
         let knew = |(height, effective): (Height, Timestamp)| {
-            height.get() <= words.height && effective <= words.created
+            height.get() <= words.height && (!is_announced || effective <= words.created)
         };
         if granted.ended().is_some_and(knew) {
             return Err(Unentitled::Ended);

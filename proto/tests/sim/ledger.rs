@@ -34,16 +34,20 @@ pub(crate) struct Spell {
     pub(crate) at: Timestamp,
     /// The suspension or revocation that ended it: at which height, and from when.
     pub(crate) to: Option<(Height, Timestamp)>,
+    /// That was announced for later: until then it is in force, by whatever clock. Any other end holds wherever it is known.
+    pub(crate) is_announced: bool,
 }
 
 impl Spell {
     pub(crate) const fn begin(from: Height, at: Timestamp) -> Self {
-        Self { from, at, to: None }
+        Self { from, at, to: None, is_announced: false }
     }
 
     /// Whether it covers what was done at `when` by somebody whose admin log had come to `height`.
     fn covers(&self, height: Height, when: Timestamp) -> bool {
-        self.from <= height && self.to.is_none_or(|(to, effective)| height < to || when < effective)
+        let is_before =
+            |(to, effective): (Height, Timestamp)| height < to || (self.is_announced && when < effective);
+        self.from <= height && self.to.is_none_or(is_before)
     }
 }
 

@@ -62,8 +62,12 @@ fn note_as(
         if let Some(key) = place(txn, *target, serial, &withdraws.word, is_kept)? {
             txn.db.has_withdrawals.store(true, Ordering::Relaxed);
             txn.put(Cf::Withdrawals, target.to_vec(), Vec::new());
-            unsure::word(txn, &withdraws.word, &key);
-            txn.put(Cf::Withdrawals, key, WithdrawalValue::of(&withdraws.word).encode_to_vec());
+            // Since when it is here was noted, and put right perhaps: one that is stored once more, as by healing, comes no later
+            // and no earlier by that.
+            if txn.get(Cf::Withdrawals, &key)?.is_none() {
+                unsure::word(txn, &withdraws.word, &key);
+                txn.put(Cf::Withdrawals, key, WithdrawalValue::of(&withdraws.word).encode_to_vec());
+            }
             put_reweigh(txn, Timestamp::ZERO, *target);
         }
         if is_kept {

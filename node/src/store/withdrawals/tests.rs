@@ -12,7 +12,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     clock,
-    store::{Change, Conditions, JudgedLog, ObjectRow, OpenedRows, Owner, PageQuery, Store, Withdraws},
+    store::{
+        Change, Conditions, JudgedLog, ObjectRow, OpenError, OpenedRows, Owner, PageQuery, Salvage, Store,
+        Withdraws,
+    },
 };
 
 const GROUP: GroupId = GroupId::new(5);
@@ -283,6 +286,56 @@ fn an_entry_without_its_body_counts_while_its_withdrawal_stands_and_may_be_bare_
     let other = GroupId::new(6);
     assert!(store.erasures(TARGET, GROUP, OTHER).unwrap().is_empty(), "not of another's message");
     assert!(store.erasures(TARGET, other, AUTHOR).unwrap().is_empty(), "nor in another group");
+}
+
+/// The store once what it owns was carried over, as healing begins.
+fn carried(folder: &TempDir) -> Store {
+    let owner =
+        Owner { coalition: CoalitionId::new([1; 32]), node: SigningKey::from_seed(&[1; 32]).public() };
+    let (from, to, master) =
+        (folder.path().join("store"), folder.path().join("healed"), Secret::new([9; 32]));
+    let salvage = loop {
+        // The writer thread lets go of the database a moment after the last handle.
+        match Salvage::open(&from, owner, &master) {
+            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+            other => break other.unwrap(),
+        }
+    };
+    salvage.carry(&to, owner, &master).unwrap();
+    Store::open(&to, owner, &master).unwrap()
+}
+
+#[test]
+fn a_stewards_week_runs_from_when_its_erasure_came_also_in_a_healed_store() {
+    for was_put_right in [true, false] {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let target = entry(TARGET, AUTHOR, &[], Some(b"sealed"));
+        let mut hidden = withdrawal(2, STEWARD, WithdrawalMode::Erase, TARGET);
+        // Noted by a clock that was behind, and of which nobody had told yet.
+        let long_ago = clock::now().saturating_sub(60 * LIFTED_WITHIN);
+        (hidden.created, hidden.received) = (long_ago, long_ago);
+        let word = &mut hidden.withdraws.as_mut().unwrap().word;
+        (word.created, word.seen) = (long_ago, long_ago);
+        store.vouch_clock(false);
+        commit(&store, &target);
+        commit(&store, &hidden);
+        let came = clock::now();
+        if was_put_right {
+            store.commit_blocking(Change::WordsSeen { at: came }).unwrap();
+        }
+        drop(store);
+
+        let healed = carried(&folder);
+        commit(&healed, &target);
+        commit(&healed, &hidden);
+        assert_eq!(healed.has_unsure_words().unwrap(), !was_put_right);
+        healed.commit_blocking(Change::WordsSeen { at: came }).unwrap();
+        settle(&healed, came);
+        assert_eq!(held(&healed), (MessageState::Withdrawn, true, 1), "it may be lifted still");
+        settle(&healed, came.saturating_add(LIFTED_WITHIN));
+        assert_eq!(held(&healed), (MessageState::Withdrawn, false, 1));
+    }
 }
 
 #[test]

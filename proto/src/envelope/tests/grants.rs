@@ -162,6 +162,8 @@ fn strangers_the_revoked_and_the_expired_are_not_certified() {
     assert_eq!(story.asks(&dave, at(1_000), now), Ok(()));
     story.coalition.revoke(&dave, DAY + 50, vec![]);
     assert_eq!(story.asks(&dave, at(1_000), now), Err(GrantRefusal::NotCertified));
+    // The holder knows of it, and its clock is behind.
+    assert_eq!(story.asks(&dave, at(1_000), at(DAY + 10)), Err(GrantRefusal::NotCertified));
 }
 
 #[test]

@@ -82,6 +82,17 @@ fn a_removal_on_the_other_branch_takes_its_subject_away_at_once_and_moves_no_log
 }
 
 #[test]
+fn a_revocation_seen_holds_by_any_clock_unless_it_was_announced_for_later() {
+    let (mut world, mut other, [one, two]) = forked();
+    let at_once = append(&mut world, &mut other, revoke(1, one, 4, vec![]), &[11, 12], 4);
+    let announced = append(&mut world, &mut other, revoke(2, two, 9, vec![]), &[11, 12], 4);
+    assert!(world.roster.see(seen(&at_once)) && world.roster.see(seen(&announced)));
+    assert_eq!(world.roster.standing(one, at(3)), Standing::Revoked);
+    assert_eq!(world.roster.standing(two, at(8)), Standing::Valid);
+    assert_eq!(world.roster.standing(two, at(9)), Standing::Revoked);
+}
+
+#[test]
 fn a_group_taken_on_the_other_branch_is_gone_and_the_rest_stays() {
     let (mut world, mut other, [one, _]) = forked();
     let taken = append(&mut world, &mut other, disentitle(one), &[11], 4);

@@ -90,6 +90,7 @@ impl Format {
     #[must_use]
     pub fn guess(name: &str, bytes: &[u8]) -> Self {
         let extension = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).unwrap_or_default();
+        let bytes = unmarked(bytes);
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         match (extension.as_str(), first) {
             ("csv" | "tsv", _) => Self::Csv,
@@ -207,6 +208,15 @@ pub enum Why {
         "is for a sharing group that is not known here, and counts as TLP:AMBER+STRICT unless it says a stricter one"
     )]
     SharingGroup,
+    /// Named, and not to be looked for.
+    #[error("is not for detection, as its column to_ids says")]
+    Context,
+    /// A tag or cluster that MISP's user kept to itself.
+    #[error("carries what its MISP keeps to itself: {0}")]
+    Local(String),
+    /// Relations between a MISP event's objects.
+    #[error("relates to {0} others, which is left out: what it holds stands each for itself")]
+    References(usize),
     /// An encoded piece.
     #[error("is encoded; paste it as text")]
     Encoded,
@@ -317,6 +327,7 @@ impl Import {
         if bytes.len() > MAX_BUNDLE {
             return Err(ImportError::TooLong(bytes.len()));
         }
+        let bytes = unmarked(bytes);
         let room = options.room.clone();
         let mut import = Self { bundle_objects: options.bundle_objects, room, ..Self::default() };
         match format {
@@ -408,9 +419,12 @@ impl Import {
     }
 }
 
+/// Without the byte order mark that spreadsheets and shells write: it is no content.
+fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 fn text_of(bytes: &[u8]) -> Result<&str, ImportError> {
-    // A byte order mark, which spreadsheets write, is no content.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let lines = before.iter().filter(|byte| **byte == b'\n').count();

@@ -39,6 +39,7 @@ use crate::{
     stix::{
         bundle::{Bundle, BundleError},
         marking::Tlp,
+        neutral,
     },
     time::Timestamp,
 };
@@ -259,7 +260,7 @@ pub enum ImportError {
     #[error("{0}")]
     Stix(#[from] BundleError),
     /// Not a MISP event.
-    #[error("is not a MISP event in JSON: {0}")]
+    #[error("is not a MISP event in JSON: {}", said(.0))]
     Misp(#[source] serde_json::Error),
     /// A property of an event breaks a rule.
     #[error("{path} {rule}")]
@@ -287,6 +288,11 @@ pub enum ImportError {
         /// Those there are.
         known: String,
     },
+}
+
+/// What a parser says; it repeats what it was given.
+fn said(error: &serde_json::Error) -> String {
+    neutral::gist(&error.to_string(), 300)
 }
 
 /// What a file came to.

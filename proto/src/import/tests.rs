@@ -494,6 +494,8 @@ fn files_that_are_no_events_are_told_why() {
         let refusal = refusal(Format::Misp, text);
         assert!(refusal.contains(said), "{text}: {refusal}");
     }
+    let long = refusal(Format::Misp, &json!({"Event": {"Attribute": "x".repeat(1_000_000)}}).to_string());
+    assert!(long.len() < 500 && long.contains("expected a sequence at line 1"), "{} bytes", long.len());
     let broken = attribute(10, "domain", "evil.example", &json!({"uuid": "no"}));
     assert_eq!(
         refusal(Format::Misp, &event(&json!([broken]), &json!({}))),

@@ -201,6 +201,9 @@ pub enum Why {
     /// A marking nobody knows.
     #[error("carries a marking that cannot be read: {0}")]
     Marking(String),
+    /// A class nobody knows.
+    #[error("carries a class of information that is none of the nine: {0}")]
+    Class(String),
     /// Knowledge of a kind that is not taken.
     #[error("is a galaxy of type {0}, which has no STIX object")]
     Galaxy(String),

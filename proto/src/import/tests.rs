@@ -202,6 +202,34 @@ fn what_a_misp_keeps_to_itself_stays_there_and_still_narrows() {
 }
 
 #[test]
+fn a_class_that_an_events_tags_state_is_the_objects_own() {
+    let tags = |words: &[&str]| words.iter().map(|word| json!({ "name": word })).collect::<Vec<_>>();
+    let attributes = json!([
+        attribute(10, "domain", "evil.example", &json!({"Tag": tags(&["belfry:class=\"near-miss\""])})),
+        attribute(11, "domain", "worse.example", &json!({"Tag": tags(&["belfry:class=weather"])})),
+    ]);
+    let found = import(
+        Format::Misp,
+        &event(&attributes, &json!({"Tag": tags(&["belfry:class=\"alert\"", "osint"])})),
+    );
+    assert_eq!(
+        skipped(&found),
+        ["Event.Attribute[1] carries a class of information that is none of the nine: belfry:class=weather"]
+    );
+    let objects = objects(found);
+    let class = |id: &str| {
+        let object = objects.iter().find(|object| object.id() == id).unwrap();
+        crate::stix::strict::check(object).unwrap();
+        object.stated().and_then(|stated| stated.class)
+    };
+    use crate::schema::InformationClass as Class;
+    assert_eq!(class(&format!("report--{UUID}00")), Some(Class::Alert));
+    assert_eq!(class(&format!("indicator--{UUID}10")), Some(Class::NearMiss));
+    assert_eq!(class(&format!("indicator--{UUID}11")), None);
+    assert_eq!(objects.iter().filter(|object| object.stated().is_some()).count(), 2);
+}
+
+#[test]
 fn pages_sightings_and_relations_of_an_event_are_taken_or_told() {
     let seen = json!({"to_ids": false, "Sighting": [{"type": "0", "date_sighting": "1763800002"}]});
     let attributes = json!([

@@ -10,6 +10,7 @@
 //! | galaxy cluster | threat actor, intrusion set, attack pattern, malware, tool |
 //! | event report | `note` on the report |
 //! | sighting, false positive, expiration | `sighting`, without who saw it; `opinion`; one that says since when |
+//! | tag `belfry:class="…"` | the class that the report, or what the attribute became, states of itself |
 //! | tags `tlp:…`, `PAP:…` | markings; others are labels, but for those of clusters that the event brings |
 //! | local tag or cluster | nothing, as between MISPs; a marking holds all the same |
 //!
@@ -37,8 +38,8 @@ use super::{
     make::{Frame, Item, id, id_of, is_of_file, time},
 };
 use crate::{
-    schema::Pap,
-    stix::{indicator, marking::Tlp, observable::Kind},
+    schema::{InformationClass, Pap},
+    stix::{extension, indicator, marking::Tlp, observable::Kind},
     time::Timestamp,
 };
 
@@ -48,6 +49,15 @@ pub(super) fn read(bytes: &[u8], options: &Options, import: &mut Import) -> Resu
         Taking::new(&path, &event, options)?.take(&event, import)?;
     }
     Ok(())
+}
+
+/// What tags say.
+#[derive(Default)]
+struct Tagged {
+    tlp: Option<Tlp>,
+    pap: Option<Pap>,
+    class: Option<String>,
+    labels: Vec<String>,
 }
 
 /// An event on its way.
@@ -85,10 +95,10 @@ impl Taking {
     }
 
     fn take(mut self, event: &Event, import: &mut Import) -> Result<(), ImportError> {
-        let (tlp, pap, labels) = self.tags(&self.path.clone(), &event.tags, import);
+        let tagged = self.tags(&self.path.clone(), &event.tags, import);
         let shared = shared(&self.path, event.distribution.as_deref(), import);
-        self.frame.tlp = tlp.max(shared);
-        import.narrow(self.frame.tlp, pap);
+        self.frame.tlp = tagged.tlp.max(shared);
+        import.narrow(self.frame.tlp, tagged.pap);
         self.author(event, import)?;
         for (i, attribute) in event.attributes.iter().enumerate() {
             self.attribute(&format!("{}.Attribute[{i}]", self.path), attribute, import)?;
@@ -108,7 +118,7 @@ impl Taking {
                 self.add(object, import)?;
             }
         }
-        self.report(event, &labels, import)
+        self.report(event, tagged, import)
     }
 
     /// Who wrote the event: its creator organisation, never a person.
@@ -452,7 +462,7 @@ impl Taking {
         self.add(object, import)
     }
 
-    fn report(mut self, event: &Event, labels: &[String], import: &mut Import) -> Result<(), ImportError> {
+    fn report(mut self, event: &Event, tagged: Tagged, import: &mut Import) -> Result<(), ImportError> {
         if self.refs.is_empty() {
             import.skip(Place::Path(self.path.clone()), Why::Empty);
             return Ok(());
@@ -464,27 +474,27 @@ impl Taking {
             .collect();
         let properties = json!({
             "name": if event.info.is_empty() { "MISP event" } else { &event.info },
-            "published": published, "report_types": ["threat-report"], "labels": labels,
+            "published": published, "report_types": ["threat-report"], "labels": tagged.labels,
             "external_references": references, "object_refs": self.refs,
         });
-        let frame = Frame { tlp: self.frame.tlp.or(self.unmarked), ..self.frame };
+        let frame = Frame { tlp: self.frame.tlp.or(self.unmarked), class: tagged.class, ..self.frame };
         import.narrow(frame.tlp, None);
         import.add(frame.object("report", &self.report, properties))
     }
 
     /// What an attribute says beside its value: time, marking, labels.
     fn frame_of(&self, path: &str, attribute: &Attribute, import: &mut Import) -> (Frame, Vec<String>) {
-        let (tlp, pap, labels) = self.tags(path, &attribute.tags, import);
+        let Tagged { tlp, pap, class, labels } = self.tags(path, &attribute.tags, import);
         let when = seconds(&attribute.timestamp).map_or_else(|| self.frame.created.clone(), time);
         let shared = shared(path, attribute.distribution.as_deref(), import);
         let tlp = tlp.max(shared).max(self.frame.tlp).or(self.unmarked);
         import.narrow(tlp, pap);
-        (Frame { created: when.clone(), modified: when, tlp, ..self.frame.clone() }, labels)
+        (Frame { created: when.clone(), modified: when, tlp, class, ..self.frame.clone() }, labels)
     }
 
-    /// Marking, permitted actions and labels. A `tlp:` or `pap:` that nobody knows is the narrowest.
-    fn tags(&self, path: &str, tags: &[Tag], import: &mut Import) -> (Option<Tlp>, Option<Pap>, Vec<String>) {
-        let (mut tlp, mut pap, mut labels) = (None, None, Vec::new());
+    /// A `tlp:` or `pap:` that nobody knows is the narrowest.
+    fn tags(&self, path: &str, tags: &[Tag], import: &mut Import) -> Tagged {
+        let Tagged { mut tlp, mut pap, mut class, mut labels } = Tagged::default();
         for tag in tags {
             let lower = tag.name.trim().to_ascii_lowercase();
             let mut unread = || {
@@ -511,6 +521,13 @@ impl Taking {
                     }
                 };
                 pap = pap.into_iter().chain([said]).max_by_key(|pap: &Pap| *pap as i32);
+            } else if let Some(word) = lower.strip_prefix("belfry:class=") {
+                let word = word.trim_matches('"');
+                // What "other" stands for a tag does not say.
+                match extension::class(word).filter(|class| *class != InformationClass::Other) {
+                    Some(_) => class = Some(word.to_owned()),
+                    None => import.skip(Place::Path(path.to_owned()), Why::Class(types::brief(&tag.name))),
+                }
             } else if lower.is_empty() || self.clusters.contains(&lower) {
                 // Nothing, or what the cluster itself says.
             } else if tag.local {
@@ -524,7 +541,7 @@ impl Taking {
                 labels.push(tag.name.trim().to_owned());
             }
         }
-        (tlp, pap, labels)
+        Tagged { tlp, pap, class, labels }
     }
 
     /// Adds an object and puts it into the report; one that is there already is only named again.

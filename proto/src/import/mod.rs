@@ -47,6 +47,9 @@ use crate::{
 /// Skipped items told one by one; beyond it only their number grows.
 pub const MAX_SKIPPED: usize = 10_000;
 
+/// Skipped items that the refusal of a file tells of which nothing was taken: mostly all for one reason.
+const MAX_FIRST: usize = 3;
+
 /// Objects of one row: a value, its indicator, and what binds them.
 const ROW_OBJECTS: usize = 3;
 /// Bytes of these without what the row says: ids, times and names are some 900.
@@ -254,8 +257,13 @@ pub enum ImportError {
     #[error("becomes more than there is room for now")]
     NoRoom,
     /// Nothing in it.
-    #[error("holds nothing to share; {0} items were skipped")]
-    Nothing(usize),
+    #[error("holds nothing to share; {skipped} items were skipped{}", firsts(.told))]
+    Nothing {
+        /// Items.
+        skipped: usize,
+        /// The first of them.
+        told: Vec<Skipped>,
+    },
     /// Not text.
     #[error("line {0}: is not UTF-8 text")]
     NotText(u64),
@@ -291,6 +299,12 @@ pub enum ImportError {
         /// Those there are.
         known: String,
     },
+}
+
+/// Why the first items became nothing.
+fn firsts(told: &[Skipped]) -> String {
+    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    if told.is_empty() { String::new() } else { format!(", the first: {}", told.join("; ")) }
 }
 
 /// What a parser says; it repeats what it was given.
@@ -346,7 +360,9 @@ impl Import {
             Format::Text => text::read(text_of(bytes)?, options, &mut import)?,
         }
         if import.counts.is_empty() {
-            return Err(ImportError::Nothing(import.skipped.len() + import.more_skipped));
+            let skipped = import.skipped.len() + import.more_skipped;
+            import.skipped.truncate(MAX_FIRST);
+            return Err(ImportError::Nothing { skipped, told: import.skipped });
         }
         // It grows no more.
         import.room = Room::default();

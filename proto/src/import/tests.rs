@@ -121,6 +121,7 @@ fn a_table_with_a_fault_is_refused_with_line_column_and_rule() {
         ("value,valid_from,valid_until\na.example,2027-01-02,2027-01-01\n", "not later than valid_from"),
         ("name,kind\nx,y\n", "has no column \"value\" for value; it has name, kind"),
         ("value\n", "holds nothing to share; 0 items were skipped"),
+        ("value\nx\n198.51.100.7:443\n", "2 items were skipped, the first: line 2 is no address, domain,"),
         ("", "has no column"),
     ] {
         let refusal = refusal(Format::Csv, table);
@@ -632,7 +633,7 @@ proptest! {
                 let taken = found.counts["indicator"];
                 prop_assert_eq!(taken + found.skipped.len(), rows.len());
             }
-            Err(ImportError::Nothing(skipped)) => prop_assert_eq!(skipped, rows.len()),
+            Err(ImportError::Nothing { skipped, .. }) => prop_assert_eq!(skipped, rows.len()),
             Err(other) => prop_assert!(false, "{}", other),
         }
     }

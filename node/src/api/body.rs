@@ -4,6 +4,7 @@ use axum::{
     body::{Body, HttpBody as _},
     http::{HeaderMap, StatusCode, header},
 };
+use belfry_proto::stix::neutral;
 use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
 
@@ -11,6 +12,8 @@ use super::problem::Problem;
 
 /// Bytes of a small JSON body such as a token request.
 const MAX_JSON: usize = 64 * 1024;
+/// Characters that are told of what a parser says: what it expected, and where.
+const MAX_SAID: usize = 300;
 
 /// The body, or 413 if it is longer than `limit`.
 pub(crate) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
@@ -99,12 +102,18 @@ pub(crate) async fn json_up_to<T: DeserializeOwned>(
     }
     let bytes = bytes(headers, body, limit).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
+        let said = said(&error);
         if error.is_data() {
-            Problem::unprocessable("bad-body", error.to_string())
+            Problem::unprocessable("bad-body", said)
         } else {
-            Problem::bad_request("bad-json", error.to_string())
+            Problem::bad_request("bad-json", said)
         }
     })
+}
+
+/// What a parser says. It repeats what it was given, however long that is.
+pub(crate) fn said(error: &serde_json::Error) -> String {
+    neutral::gist(&error.to_string(), MAX_SAID)
 }
 
 pub(crate) fn unsupported(expected: &str) -> Problem {

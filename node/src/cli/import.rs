@@ -49,7 +49,7 @@ pub(super) struct Import {
     /// What it is: stix, misp, csv or text [default: told by name and content]
     #[arg(long)]
     format: Option<Format>,
-    /// Columns of a table by meaning: value, type, description, labels, tlp, confidence, valid_from, valid_until
+    /// Columns of a table by meaning: value, type, description, labels, tlp, confidence, valid_from, valid_until, to_ids
     #[arg(long, value_name = "MEANING=COLUMN,…")]
     map: Option<Mapping>,
     /// Marking [default: the most restrictive that the file states, else publish.tlp of the configuration]

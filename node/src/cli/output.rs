@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use belfry_proto::stix::neutral::steers;
 pub(super) use belfry_proto::stix::neutral::visible;
 use serde_json::Value;
 
@@ -35,7 +36,23 @@ pub(super) fn warn(text: &str) {
 
 /// Prints a JSON value, indented.
 pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
-    Ok(print(&format!("{}\n", serde_json::to_string_pretty(value)?))?)
+    Ok(print(&format!("{}\n", unsteered(&serde_json::to_string_pretty(value)?)))?)
+}
+
+/// JSON that says the same, with what would steer a terminal or turn reading order around as `\u202e`. Such characters
+/// stand in its strings alone, but for the ends of its lines.
+fn unsteered(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !steers(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]).iter() {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
 }
 
 /// An error with its causes, each said once.
@@ -204,6 +221,15 @@ mod tests {
     fn foreign_text_cannot_steer_the_terminal() {
         assert_eq!(visible("a\u{1b}[31mb\nc\u{202e}d"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d");
         assert_eq!(visible("Banque Générale"), "Banque Générale");
+    }
+
+    #[test]
+    fn json_says_the_same_without_steering_the_terminal() {
+        let value = json!({"name": "a\u{202e}b\u{9b}31mc\u{7f}\u{e0041}é\n", "list": [1, "\u{1b}[2J"]});
+        let text = unsteered(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.chars().all(|c| c == '\n' || !steers(c)), "{text}");
+        assert!(text.contains("é") && text.contains(r"a\u202eb") && text.contains(r"\udb40\udc41"), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 
     #[test]

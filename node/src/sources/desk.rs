@@ -162,7 +162,7 @@ impl Desk {
             Err(unreadable) => {
                 let why = unreadable.to_string();
                 self.refuse(item, &why);
-                let is_nothing = matches!(unreadable.source, ImportError::Nothing(_));
+                let is_nothing = matches!(unreadable.source, ImportError::Nothing { .. });
                 let fate = if is_nothing { Fate::Nothing(why) } else { Fate::Refused(why) };
                 return Ok(Some((fate, None)));
             }

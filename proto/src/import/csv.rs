@@ -32,10 +32,12 @@ pub enum Column {
     ValidFrom,
     /// Until when it holds.
     ValidUntil,
+    /// Whether it is to be looked for, as MISP's tables say.
+    ToIds,
 }
 
 impl Column {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Value,
         Self::Type,
         Self::Description,
@@ -44,6 +46,7 @@ impl Column {
         Self::Confidence,
         Self::ValidFrom,
         Self::ValidUntil,
+        Self::ToIds,
     ];
 
     /// Stable name.
@@ -58,6 +61,7 @@ impl Column {
             Self::Confidence => "confidence",
             Self::ValidFrom => "valid_from",
             Self::ValidUntil => "valid_until",
+            Self::ToIds => "to_ids",
         }
     }
 
@@ -74,6 +78,7 @@ impl Column {
             Self::Confidence => &["confidence"],
             Self::ValidFrom => &["valid_from", "first_seen", "date", "created"],
             Self::ValidUntil => &["valid_until", "expiration", "expirationtime", "expires"],
+            Self::ToIds => &["to_ids"],
         }
     }
 }
@@ -151,10 +156,25 @@ pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result
         };
         let broken = |column: Column, rule: &str| ImportError::Csv { line, rule: format!("{column} {rule}") };
         let place = Place::Line(line);
+        if row.iter().skip(names.len()).any(|cell| !cell.is_empty()) {
+            // What stands in the wrong column may be a marking.
+            let (cells, named) = (row.len(), names.len());
+            let rule =
+                format!("has {cells} cells and the first line {named}: quote text that holds the separator");
+            return Err(ImportError::Csv { line, rule });
+        }
         let Some(value) = cell(Column::Value) else {
             import.skip(place, Why::Empty);
             continue;
         };
+        match cell(Column::ToIds).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("1" | "true" | "yes") => {}
+            Some("0" | "false" | "no") => {
+                import.skip(place, Why::Context);
+                continue;
+            }
+            Some(_) => return Err(broken(Column::ToIds, "is neither 1 nor 0")),
+        }
         let item = match cell(Column::Type) {
             None => Observable::guess(value).map(|found| Item::of(found, value)).ok_or(Why::NoValue),
             Some(word) => match super::misp::kind_of(word) {
@@ -244,9 +264,22 @@ fn delimiter(text: &str) -> u8 {
     [b',', b';', b'\t'].into_iter().max_by_key(|sign| (count(*sign), *sign == b',')).unwrap_or(b',')
 }
 
-/// RFC 3339, or a day.
+/// RFC 3339, a day, or either as tables write them: a blank for the `T`, no zone (UTC), no hyphens, or the seconds since
+/// the epoch.
 fn time_of(text: &str) -> Option<Timestamp> {
-    text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()).ok()
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return match text.len() {
+            8 => {
+                let (year, month, day) = (text.get(..4)?, text.get(4..6)?, text.get(6..)?);
+                format!("{year}-{month}-{day}T00:00:00Z").parse().ok()
+            }
+            9 | 10 => Some(Timestamp::from_micros(text.parse::<u64>().ok()?.checked_mul(1_000_000)?)),
+            _ => None,
+        };
+    }
+    let text = text.replacen(' ', "T", 1);
+    let spellings = [text.clone(), format!("{text}Z"), format!("{text}T00:00:00Z")];
+    spellings.iter().find_map(|text| text.parse().ok())
 }
 
 fn brief(text: &str) -> String {

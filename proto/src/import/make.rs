@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     stix::{
+        extension,
         id::deterministic,
         marking::Tlp,
         observable::{Kind, Observable},
@@ -155,12 +156,14 @@ pub(super) struct Frame {
     pub(super) modified: String,
     pub(super) author: Option<String>,
     pub(super) tlp: Option<Tlp>,
+    /// The class of information that its author states of what is said.
+    pub(super) class: Option<String>,
 }
 
 impl Frame {
     /// Of something said at one time.
     pub(super) fn at(when: Timestamp) -> Self {
-        Self { created: time(when), modified: time(when), author: None, tlp: None }
+        Self { created: time(when), modified: time(when), author: None, tlp: None, class: None }
     }
 
     /// A domain or relationship object.
@@ -186,6 +189,12 @@ impl Frame {
         }
         if let Some(tlp) = self.tlp {
             object.insert("object_marking_refs".to_owned(), json!([tlp.marking_id()]));
+        }
+        // Of what is said itself, and not of what binds it or is thought of it.
+        if matches!(kind, "indicator" | "observed-data" | "vulnerability" | "note" | "report")
+            && let Some(class) = &self.class
+        {
+            object.insert("extensions".to_owned(), extension::of("information_class", json!(class)));
         }
         object
     }

@@ -39,12 +39,16 @@ use crate::{
     stix::{
         bundle::{Bundle, BundleError},
         marking::Tlp,
+        neutral,
     },
     time::Timestamp,
 };
 
 /// Skipped items told one by one; beyond it only their number grows.
 pub const MAX_SKIPPED: usize = 10_000;
+
+/// Skipped items that the refusal of a file tells of which nothing was taken: mostly all for one reason.
+const MAX_FIRST: usize = 3;
 
 /// Objects of one row: a value, its indicator, and what binds them.
 const ROW_OBJECTS: usize = 3;
@@ -90,6 +94,7 @@ impl Format {
     #[must_use]
     pub fn guess(name: &str, bytes: &[u8]) -> Self {
         let extension = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).unwrap_or_default();
+        let bytes = unmarked(bytes);
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         match (extension.as_str(), first) {
             ("csv" | "tsv", _) => Self::Csv,
@@ -199,6 +204,9 @@ pub enum Why {
     /// A marking nobody knows.
     #[error("carries a marking that cannot be read: {0}")]
     Marking(String),
+    /// A class nobody knows.
+    #[error("carries a class of information that is none of the nine: {0}")]
+    Class(String),
     /// Knowledge of a kind that is not taken.
     #[error("is a galaxy of type {0}, which has no STIX object")]
     Galaxy(String),
@@ -207,6 +215,15 @@ pub enum Why {
         "is for a sharing group that is not known here, and counts as TLP:AMBER+STRICT unless it says a stricter one"
     )]
     SharingGroup,
+    /// Named, and not to be looked for.
+    #[error("is not for detection, as its column to_ids says")]
+    Context,
+    /// A tag or cluster that MISP's user kept to itself.
+    #[error("carries what its MISP keeps to itself: {0}")]
+    Local(String),
+    /// Relations between a MISP event's objects.
+    #[error("relates to {0} others, which is left out: what it holds stands each for itself")]
+    References(usize),
     /// An encoded piece.
     #[error("is encoded; paste it as text")]
     Encoded,
@@ -240,8 +257,13 @@ pub enum ImportError {
     #[error("becomes more than there is room for now")]
     NoRoom,
     /// Nothing in it.
-    #[error("holds nothing to share; {0} items were skipped")]
-    Nothing(usize),
+    #[error("holds nothing to share; {skipped} items were skipped{}", firsts(.told))]
+    Nothing {
+        /// Items.
+        skipped: usize,
+        /// The first of them.
+        told: Vec<Skipped>,
+    },
     /// Not text.
     #[error("line {0}: is not UTF-8 text")]
     NotText(u64),
@@ -249,7 +271,7 @@ pub enum ImportError {
     #[error("{0}")]
     Stix(#[from] BundleError),
     /// Not a MISP event.
-    #[error("is not a MISP event in JSON: {0}")]
+    #[error("is not a MISP event in JSON: {}", said(.0))]
     Misp(#[source] serde_json::Error),
     /// A property of an event breaks a rule.
     #[error("{path} {rule}")]
@@ -277,6 +299,17 @@ pub enum ImportError {
         /// Those there are.
         known: String,
     },
+}
+
+/// Why the first items became nothing.
+fn firsts(told: &[Skipped]) -> String {
+    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    if told.is_empty() { String::new() } else { format!(", the first: {}", told.join("; ")) }
+}
+
+/// What a parser says; it repeats what it was given.
+fn said(error: &serde_json::Error) -> String {
+    neutral::gist(&error.to_string(), 300)
 }
 
 /// What a file came to.
@@ -317,6 +350,7 @@ impl Import {
         if bytes.len() > MAX_BUNDLE {
             return Err(ImportError::TooLong(bytes.len()));
         }
+        let bytes = unmarked(bytes);
         let room = options.room.clone();
         let mut import = Self { bundle_objects: options.bundle_objects, room, ..Self::default() };
         match format {
@@ -326,7 +360,9 @@ impl Import {
             Format::Text => text::read(text_of(bytes)?, options, &mut import)?,
         }
         if import.counts.is_empty() {
-            return Err(ImportError::Nothing(import.skipped.len() + import.more_skipped));
+            let skipped = import.skipped.len() + import.more_skipped;
+            import.skipped.truncate(MAX_FIRST);
+            return Err(ImportError::Nothing { skipped, told: import.skipped });
         }
         // It grows no more.
         import.room = Room::default();
@@ -408,9 +444,12 @@ impl Import {
     }
 }
 
+/// Without the byte order mark that spreadsheets and shells write: it is no content.
+fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 fn text_of(bytes: &[u8]) -> Result<&str, ImportError> {
-    // A byte order mark, which spreadsheets write, is no content.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let lines = before.iter().filter(|byte| **byte == b'\n').count();

@@ -116,9 +116,12 @@ fn a_table_with_a_fault_is_refused_with_line_column_and_rule() {
         ("value,tlp\nevil.example,pink\n", "line 2: tlp cannot be read"),
         ("value,confidence\nevil.example,101\n", "line 2: confidence is no number from 0 to 100"),
         ("value,valid_until\na.example,2027-01-01\nb.example,soon\n", "line 3: valid_until is no time"),
+        ("value,tlp\nevil.example,,RED\n", "line 2: has 3 cells and the first line 2"),
+        ("value,to_ids\nevil.example,perhaps\n", "line 2: to_ids is neither 1 nor 0"),
         ("value,valid_from,valid_until\na.example,2027-01-02,2027-01-01\n", "not later than valid_from"),
         ("name,kind\nx,y\n", "has no column \"value\" for value; it has name, kind"),
         ("value\n", "holds nothing to share; 0 items were skipped"),
+        ("value\nx\n198.51.100.7:443\n", "2 items were skipped, the first: line 2 is no address, domain,"),
         ("", "has no column"),
     ] {
         let refusal = refusal(Format::Csv, table);
@@ -127,6 +130,145 @@ fn a_table_with_a_fault_is_refused_with_line_column_and_rule() {
     let broken = Import::read(Format::Csv, b"value\na.example\n\xff", &options()).unwrap_err().to_string();
     assert_eq!(broken, "line 3: is not UTF-8 text");
     assert!("value=A,value=B".parse::<Mapping>().is_err() && "colour=A".parse::<Mapping>().is_err());
+}
+
+#[test]
+fn a_table_of_misps_is_read_with_its_times_and_what_is_not_for_detection_is_told() {
+    let table = "uuid,value,to_ids,date,comment\n1,evil.example,1,1763800000,x\n2,good.example,0,1763800000,y\n\
+        3,worse.example,1,20251122,z\n4,a.example,1,2025-11-22 08:26:40,\n5,b.example,true,2025-11-22 08:26:40Z,,\n";
+    let found = import(Format::Csv, table);
+    assert_eq!(skipped(&found), ["line 3 is not for detection, as its column to_ids says"]);
+    let objects = objects(found);
+    let indicators = objects.iter().filter(|object| object.kind() == "indicator").map(Object::properties);
+    let from: Vec<Value> = indicators.map(|said| said["valid_from"].clone()).collect();
+    let second = "2025-11-22T08:26:40.000Z";
+    assert_eq!(from, [second, "2025-11-22T00:00:00.000Z", second, second]);
+}
+
+#[test]
+fn a_byte_order_mark_changes_nothing_in_any_format() {
+    let bundle = r#"{"type":"bundle","id":"bundle--298fe907-7931-4fd2-8131-2814dd493134","objects":[
+        {"type":"ipv4-addr","id":"ipv4-addr--12592121-be4c-5a93-a813-5a5af16e50db","value":"198.51.100.7"}]}"#;
+    let event = event(&json!([attribute(10, "domain", "evil.example", &json!({}))]), &json!({}));
+    for (name, text) in [
+        ("a.json", bundle),
+        ("a.json", event.as_str()),
+        ("a.csv", "value\nevil.example\n"),
+        ("a", "evil[.]example"),
+    ] {
+        let marked = format!("\u{feff}{text}");
+        let format = Format::guess(name, marked.as_bytes());
+        assert_eq!(format, Format::guess(name, text.as_bytes()));
+        assert_eq!(objects(import(format, &marked)), objects(import(format, text)));
+    }
+}
+
+#[test]
+fn a_mails_broken_lines_are_put_together_before_values_are_read() {
+    let mail = "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b1\n\n--bound1\n\
+        Content-Transfer-Encoding: quoted-printable\n\nGo to http://evil.example/lo=\ngin?a=3Db=\n&c and\n\
+        to bob@bank.example again=0A\nhxxp://b=C3=\n=A9.example/\n--bound1\n\nhttp://c.example/?x=3D1\nhttp://c.example/?x=3D1\n";
+    let found = import(Format::Text, mail);
+    assert_eq!(skipped(&found), ["line 16 stands in the file before"], "lines keep their numbers");
+    let expected = [
+        "email-addr bob@bank.example",
+        "email-addr it@evil.example",
+        "url http://c.example/?x=3D1",
+        "url http://evil.example/login?a=b&c",
+        "url http://xn--b-bga.example/",
+    ];
+    assert_eq!(values(&objects(found)), expected.map(str::to_owned).into());
+}
+
+#[test]
+fn what_a_misp_keeps_to_itself_stays_there_and_still_narrows() {
+    let tags = json!({"Tag": [{"name": "case-7", "local": 1}, {"name": "osint", "local": 0}, {"name": "tlp:amber", "local": true}]});
+    let more = json!({"Galaxy": [{"type": "threat-actor", "GalaxyCluster": [
+        {"uuid": format!("{UUID}50"), "value": "Bear", "local": true}]}]});
+    let attributes = json!([attribute(10, "domain|ip", "evil.example|198.51.100.7", &tags)]);
+    let found = import(Format::Misp, &event(&attributes, &more));
+    assert_eq!(
+        skipped(&found),
+        [
+            "Event.Attribute[0] carries what its MISP keeps to itself: case-7",
+            "Event.Galaxy[0].GalaxyCluster[0] carries what its MISP keeps to itself: Bear",
+        ]
+    );
+    assert_eq!(found.tlp, Some(Tlp::Amber));
+    for object in objects(found) {
+        let text = String::from_utf8_lossy(object.raw()).into_owned();
+        assert!(!text.contains("case-7") && !text.contains("Bear"), "{text}");
+        assert_eq!(text.contains("osint"), object.kind() == "indicator");
+    }
+}
+
+#[test]
+fn a_class_that_an_events_tags_state_is_the_objects_own() {
+    let tags = |words: &[&str]| words.iter().map(|word| json!({ "name": word })).collect::<Vec<_>>();
+    let attributes = json!([
+        attribute(10, "domain", "evil.example", &json!({"Tag": tags(&["belfry:class=\"near-miss\""])})),
+        attribute(11, "domain", "worse.example", &json!({"Tag": tags(&["belfry:class=weather"])})),
+    ]);
+    let found = import(
+        Format::Misp,
+        &event(&attributes, &json!({"Tag": tags(&["belfry:class=\"alert\"", "osint"])})),
+    );
+    assert_eq!(
+        skipped(&found),
+        ["Event.Attribute[1] carries a class of information that is none of the nine: belfry:class=weather"]
+    );
+    let objects = objects(found);
+    let class = |id: &str| {
+        let object = objects.iter().find(|object| object.id() == id).unwrap();
+        crate::stix::strict::check(object).unwrap();
+        object.stated().and_then(|stated| stated.class)
+    };
+    use crate::schema::InformationClass as Class;
+    assert_eq!(class(&format!("report--{UUID}00")), Some(Class::Alert));
+    assert_eq!(class(&format!("indicator--{UUID}10")), Some(Class::NearMiss));
+    assert_eq!(class(&format!("indicator--{UUID}11")), None);
+    assert_eq!(objects.iter().filter(|object| object.stated().is_some()).count(), 2);
+}
+
+#[test]
+fn pages_sightings_and_relations_of_an_event_are_taken_or_told() {
+    let seen = json!({"to_ids": false, "Sighting": [{"type": "0", "date_sighting": "1763800002"}]});
+    let attributes = json!([
+        attribute(10, "domain", "evil.example", &seen),
+        attribute(11, "vulnerability", "CVE-2026-0001", &seen),
+        attribute(12, "yara", "rule x { condition: true }", &json!({"Sighting": seen["Sighting"]})),
+    ]);
+    let more = json!({
+        "EventReport": [
+            {"uuid": format!("{UUID}60"), "name": "Analysis", "content": "# They came", "timestamp": "1763800003", "distribution": "0"},
+            {"uuid": format!("{UUID}61"), "name": "Old", "content": "x", "deleted": true},
+        ],
+        "Object": [{"name": "file", "ObjectReference": [{"uuid": "x"}, {}], "Attribute": [attribute(20, "md5", &"ab".repeat(16), &json!({}))]}],
+    });
+    let found = import(Format::Misp, &event(&attributes, &more));
+    assert_eq!(
+        skipped(&found),
+        [
+            "Event.Object[0] relates to 2 others, which is left out: what it holds stands each for itself",
+            "Event.EventReport[1] was deleted at its source",
+        ]
+    );
+    let objects = objects(found);
+    let of = |kind: &'static str| objects.iter().filter(move |object| object.kind() == kind);
+    let note = of("note").next().unwrap();
+    let said = note.properties();
+    assert_eq!((note.id(), &said["abstract"]), (format!("note--{UUID}60").as_str(), &json!("Analysis")));
+    assert_eq!(
+        (&said["content"], &said["object_refs"]),
+        (&json!("# They came"), &json!([format!("report--{UUID}00")]))
+    );
+    assert_eq!(note.marking_refs(), [Tlp::AmberStrict.marking_id()]);
+    let kinds: BTreeSet<String> = of("sighting")
+        .filter_map(|object| {
+            object.properties()["sighting_of_ref"].as_str()?.split_once("--").map(|(kind, _)| kind.to_owned())
+        })
+        .collect();
+    assert_eq!(kinds, ["indicator", "observed-data", "vulnerability"].map(str::to_owned).into());
 }
 
 #[test]
@@ -381,6 +523,8 @@ fn files_that_are_no_events_are_told_why() {
         let refusal = refusal(Format::Misp, text);
         assert!(refusal.contains(said), "{text}: {refusal}");
     }
+    let long = refusal(Format::Misp, &json!({"Event": {"Attribute": "x".repeat(1_000_000)}}).to_string());
+    assert!(long.len() < 500 && long.contains("expected a sequence at line 1"), "{} bytes", long.len());
     let broken = attribute(10, "domain", "evil.example", &json!({"uuid": "no"}));
     assert_eq!(
         refusal(Format::Misp, &event(&json!([broken]), &json!({}))),
@@ -489,7 +633,7 @@ proptest! {
                 let taken = found.counts["indicator"];
                 prop_assert_eq!(taken + found.skipped.len(), rows.len());
             }
-            Err(ImportError::Nothing(skipped)) => prop_assert_eq!(skipped, rows.len()),
+            Err(ImportError::Nothing { skipped, .. }) => prop_assert_eq!(skipped, rows.len()),
             Err(other) => prop_assert!(false, "{}", other),
         }
     }

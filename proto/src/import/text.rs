@@ -1,9 +1,9 @@
 //! Prose, lists of values and pasted mails: the values they speak of, each an indicator to be looked at by a person.
 //!
 //! Of a mail only what its sender made counts: whom it was written to and the servers on its way are victims and
-//! bystanders.
+//! bystanders. Lines that it broke to send them ("quoted-printable") are put together again, or a URL would end there.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet, mem};
 
 use super::{Import, ImportError, Options, Place, Why, make::Item, rows};
 use crate::stix::observable::{Kind, Observable, around, find, find::Stands};
@@ -24,6 +24,7 @@ pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result
     let mut seen: BTreeSet<Observable> = BTreeSet::new();
     let out = rows::Rows::new(options);
     let is_mail = begins_as_mail(text);
+    let text = if is_mail { unquoted(text) } else { Cow::Borrowed(text) };
     let (mut in_header, mut is_senders) = (is_mail, true);
     for (number, line) in (1..).zip(text.lines()) {
         if in_header {
@@ -94,6 +95,60 @@ fn begins_as_mail(text: &str) -> bool {
         fields += 1;
     }
     false
+}
+
+/// A mail with "quoted-printable" undone (RFC 2045 §6.7) in the parts that say they are written so. As many lines as
+/// before: blank ones stand for those that were put together.
+fn unquoted(mail: &str) -> Cow<'_, str> {
+    const QUOTED: &str = "quoted-printable";
+    let is_quoting = |value: &str| value.trim().eq_ignore_ascii_case(QUOTED);
+    let encoding = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-transfer-encoding").then(|| is_quoting(value))
+    };
+    if !mail.lines().any(|line| encoding(line) == Some(true)) {
+        return Cow::Borrowed(mail);
+    }
+    let mut out = String::with_capacity(mail.len());
+    let (mut is_body, mut is_quoted) = (false, false);
+    let (mut begun, mut broken): (Vec<u8>, usize) = (Vec::new(), 0);
+    for line in mail.lines() {
+        is_body |= line.trim().is_empty();
+        if let Some(is_so) = encoding(line) {
+            is_quoted = is_so;
+        } else if line.starts_with("--") && line.trim_end().len() > 4 && !line.contains(' ') {
+            // The next part says anew how it is written.
+            is_quoted = false;
+        }
+        let is_whole = if is_body && is_quoted {
+            let line = line.trim_end();
+            let whole = line.strip_suffix('=');
+            unquote(whole.unwrap_or(line), &mut begun);
+            whole.is_none()
+        } else {
+            begun.extend_from_slice(line.as_bytes());
+            true
+        };
+        broken += 1;
+        if is_whole {
+            out.push_str(&String::from_utf8_lossy(&mem::take(&mut begun)));
+            out.extend(std::iter::repeat_n('\n', mem::take(&mut broken)));
+        }
+    }
+    out.push_str(&String::from_utf8_lossy(&begun));
+    Cow::Owned(out)
+}
+
+/// `=3D` is `=`; a sign that ends lines or steers becomes a blank.
+fn unquote(line: &str, out: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Some(byte) = line.as_bytes().get(at).copied() {
+        let digits = if byte == b'=' { line.get(at + 1..at + 3) } else { None };
+        let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let meant = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(meant.map_or(byte, |meant| meant.max(b' ')));
+        at += if meant.is_some() { 3 } else { 1 };
+    }
 }
 
 /// A line of base64, as attachments are.

@@ -208,7 +208,8 @@ fn number(words: &[&str], text: &str) -> Option<i32> {
     i32::try_from(words.iter().position(|word| *word == text)?.saturating_add(1)).ok()
 }
 
-fn class(text: &str) -> Option<InformationClass> {
+/// The class that a word stands for.
+pub(crate) fn class(text: &str) -> Option<InformationClass> {
     InformationClass::try_from(number(&CLASSES, text)?).ok()
 }
 

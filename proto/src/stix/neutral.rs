@@ -44,6 +44,19 @@ pub fn brief(text: &str, most: usize) -> String {
     out
 }
 
+/// [`visible`], of a long text its beginning and its end, together `most` characters: errors of parsers repeat what they
+/// were given, however long it is, and say last where it stands.
+#[must_use]
+pub fn gist(text: &str, most: usize) -> String {
+    if text.chars().nth(most).is_none() {
+        return visible(text);
+    }
+    let half = most / 2;
+    let begin = text.char_indices().nth(half).map_or(text, |(at, _)| text.get(..at).unwrap_or_default());
+    let end = text.char_indices().rev().take(half).last().and_then(|(at, _)| text.get(at..));
+    format!("{}…{}", visible(begin), visible(end.unwrap_or_default()))
+}
+
 /// `text` as the content of a spreadsheet's cell: no formula, whatever it begins with. Quoting is the writer's.
 #[must_use]
 pub fn cell(text: &str) -> String {
@@ -92,6 +105,13 @@ mod tests {
         assert_eq!(visible("a\u{202e}b\u{1b}[1m\n"), "a\\u{202e}b\\u{1b}[1m\\u{a}");
         assert!(!is_plain("a\nb") && !is_plain("\u{200b}a") && !is_plain("") && is_plain("Évil exe"));
         assert_eq!(brief("  abc ", 2), "ab…");
+    }
+
+    #[test]
+    fn of_a_long_text_both_ends_are_told() {
+        assert_eq!(gist("short\n", 6), "short\\u{a}");
+        assert_eq!(gist("beginning é and the end", 8), "begi… end");
+        assert_eq!(gist(&format!("\u{1b}{}é", "x".repeat(1_000_000)), 4), "\\u{1b}x…xé");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
         handling::TermError,
         id,
         minify::{JsonError, minify},
+        neutral,
         observable::pattern::PatternError,
         properties,
     },
@@ -72,6 +73,10 @@ pub enum Rule {
     Nested,
 }
 
+/// Characters of a path that are told: the standard's longest have some sixty, and names of an author's own may be as
+/// long as an object.
+const MAX_PATH: usize = 200;
+
 impl std::error::Error for ObjectError {}
 
 impl fmt::Display for ObjectError {
@@ -79,7 +84,7 @@ impl fmt::Display for ObjectError {
         f.write_str(self.id.as_deref().unwrap_or("object without a usable id"))?;
         f.write_str(if self.path.is_empty() { " " } else { ": " })?;
         if !self.path.is_empty() {
-            write!(f, "{} ", self.path)?;
+            write!(f, "{} ", neutral::gist(&self.path, MAX_PATH))?;
         }
         self.rule.fmt(f)
     }
@@ -428,6 +433,15 @@ mod tests {
             Object::parse(b"{\"type\":\"a").unwrap_err().to_string(),
             "object without a usable id is not acceptable JSON: byte 10: expected the end of a string"
         );
+    }
+
+    #[test]
+    fn a_propertys_name_of_somebodys_own_neither_fills_nor_forges_a_log() {
+        let mut object = indicator();
+        object[format!("a\n2026 INFO all is well{}_ref", "x".repeat(100_000))] = json!("nothing");
+        let said = parse(&object).unwrap_err().to_string();
+        assert!(said.len() < 500 && !said.contains('\n'), "{} bytes", said.len());
+        assert!(said.contains("a\\u{a}2026") && said.contains("_ref must be an id"), "{said}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::api::problem::Problem;
+use crate::api::{body, problem::Problem};
 
 /// What of TAXII's envelope matters on the way in, and what gives other things away.
 #[derive(Deserialize)]
@@ -21,10 +21,11 @@ struct TaxiiEnvelope<'a> {
 /// The envelope's objects as a bundle, each byte for byte as it came.
 pub(super) fn bundle_of(envelope: &[u8]) -> Result<Vec<u8>, Problem> {
     let parsed: TaxiiEnvelope<'_> = serde_json::from_slice(envelope).map_err(|error| {
+        let said = body::said(&error);
         if error.is_data() {
-            Problem::unprocessable("not-an-envelope", format!("not a TAXII envelope: {error}"))
+            Problem::unprocessable("not-an-envelope", format!("not a TAXII envelope: {said}"))
         } else {
-            Problem::bad_request("bad-json", error.to_string())
+            Problem::bad_request("bad-json", said)
         }
     })?;
     if parsed.kind.is_some() {
@@ -60,6 +61,17 @@ mod tests {
         let text = String::from_utf8(bundle).unwrap();
         assert!(text.ends_with(r#""objects":[{"a": 1.0},{"b":"\u00e9"}]}"#), "{text}");
         assert!(text.starts_with(r#"{"type":"bundle","id":"bundle--"#));
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_all_that_was_sent() {
+        let refusal =
+            bundle_of(format!(r#"{{"objects":"{}"}}"#, "x".repeat(1_000_000)).as_bytes()).unwrap_err();
+        assert!(
+            refusal.detail().len() < 500 && refusal.detail().contains("line 1"),
+            "{}",
+            refusal.detail().len()
+        );
     }
 
     #[test]

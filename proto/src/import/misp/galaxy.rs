@@ -26,6 +26,11 @@ pub(super) fn objects(path: &str, galaxy: &Galaxy, import: &mut Import) -> Vec<M
             import.skip(Place::Path(format!("{path}.GalaxyCluster[{i}]")), Why::Empty);
             continue;
         }
+        if cluster.local {
+            let why = Why::Local(types::brief(&cluster.value));
+            import.skip(Place::Path(format!("{path}.GalaxyCluster[{i}]")), why);
+            continue;
+        }
         let name = match uuid::Uuid::try_parse(cluster.uuid.trim()) {
             Ok(uuid) => format!("{kind}--{}", uuid.hyphenated()),
             Err(_) => id(kind, &[&galaxy.kind, &cluster.value]),

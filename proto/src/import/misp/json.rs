@@ -31,6 +31,8 @@ pub(super) struct Event {
     pub(super) proposals: Vec<serde::de::IgnoredAny>,
     #[serde(rename = "Galaxy")]
     pub(super) galaxies: Vec<Galaxy>,
+    #[serde(rename = "EventReport")]
+    pub(super) reports: Vec<Report>,
     #[serde(rename = "Tag")]
     pub(super) tags: Vec<Tag>,
 }
@@ -96,6 +98,25 @@ pub(super) struct Object {
     pub(super) distribution: Option<String>,
     #[serde(rename = "Attribute")]
     pub(super) attributes: Vec<Attribute>,
+    #[serde(rename = "ObjectReference")]
+    pub(super) references: Vec<serde::de::IgnoredAny>,
+}
+
+/// Prose about an event, in Markdown.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Report {
+    pub(super) uuid: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) name: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) content: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) timestamp: String,
+    #[serde(deserialize_with = "some_text")]
+    pub(super) distribution: Option<String>,
+    #[serde(deserialize_with = "flag")]
+    pub(super) deleted: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -113,6 +134,9 @@ pub(super) struct Sighting {
 #[serde(default)]
 pub(super) struct Tag {
     pub(super) name: String,
+    /// Not for other MISPs.
+    #[serde(deserialize_with = "flag")]
+    pub(super) local: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,6 +157,9 @@ pub(super) struct Cluster {
     pub(super) description: String,
     #[serde(deserialize_with = "meta")]
     pub(super) meta: Meta,
+    /// Not for other MISPs.
+    #[serde(deserialize_with = "flag")]
+    pub(super) local: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -8,8 +8,11 @@
 //! | file object | one `file` with all its hashes |
 //! | YARA, Sigma or Snort rule | `indicator` in that language if `to_ids`, else `note` |
 //! | galaxy cluster | threat actor, intrusion set, attack pattern, malware, tool |
+//! | event report | `note` on the report |
 //! | sighting, false positive, expiration | `sighting`, without who saw it; `opinion`; one that says since when |
+//! | tag `belfry:class="…"` | the class that the report, or what the attribute became, states of itself |
 //! | tags `tlp:…`, `PAP:…` | markings; others are labels, but for those of clusters that the event brings |
+//! | local tag or cluster | nothing, as between MISPs; a marking holds all the same |
 //!
 //! A distribution of 0 ("your organisation only") counts as AMBER+STRICT, and so does a sharing group, whose members
 //! nobody knows here. The strictest of what is said of an item, by tags and distributions of its own, its object and its
@@ -26,17 +29,17 @@ use serde_json::{Value, json};
 
 pub(super) use self::types::kind_of;
 use self::{
-    json::{Attribute, Event, Object, Sighting, Tag},
+    json::{Attribute, Event, Object, Report, Sighting, Tag},
     parts::{Whole, day, moment, seconds, shared, uuid},
     types::Meaning,
 };
 use super::{
-    Import, ImportError, Options, Place, Why,
+    Import, ImportError, Options, Place, Skipped, Why,
     make::{Frame, Item, id, id_of, is_of_file, time},
 };
 use crate::{
-    schema::Pap,
-    stix::{indicator, marking::Tlp, observable::Kind},
+    schema::{InformationClass, Pap},
+    stix::{extension, indicator, marking::Tlp, observable::Kind},
     time::Timestamp,
 };
 
@@ -46,6 +49,15 @@ pub(super) fn read(bytes: &[u8], options: &Options, import: &mut Import) -> Resu
         Taking::new(&path, &event, options)?.take(&event, import)?;
     }
     Ok(())
+}
+
+/// What tags say.
+#[derive(Default)]
+struct Tagged {
+    tlp: Option<Tlp>,
+    pap: Option<Pap>,
+    class: Option<String>,
+    labels: Vec<String>,
 }
 
 /// An event on its way.
@@ -83,10 +95,10 @@ impl Taking {
     }
 
     fn take(mut self, event: &Event, import: &mut Import) -> Result<(), ImportError> {
-        let (tlp, pap, labels) = self.tags(&self.path.clone(), &event.tags, import);
+        let tagged = self.tags(&self.path.clone(), &event.tags, import);
         let shared = shared(&self.path, event.distribution.as_deref(), import);
-        self.frame.tlp = tlp.max(shared);
-        import.narrow(self.frame.tlp, pap);
+        self.frame.tlp = tagged.tlp.max(shared);
+        import.narrow(self.frame.tlp, tagged.pap);
         self.author(event, import)?;
         for (i, attribute) in event.attributes.iter().enumerate() {
             self.attribute(&format!("{}.Attribute[{i}]", self.path), attribute, import)?;
@@ -97,13 +109,16 @@ impl Taking {
         for i in 0..event.proposals.len() {
             import.skip(Place::Path(format!("{}.ShadowAttribute[{i}]", self.path)), Why::Proposal);
         }
+        for (i, report) in event.reports.iter().enumerate() {
+            self.page(&format!("{}.EventReport[{i}]", self.path), report, import)?;
+        }
         for (i, galaxy) in event.galaxies.iter().enumerate() {
             let path = format!("{}.Galaxy[{i}]", self.path);
             for object in galaxy::objects(&path, galaxy, import) {
                 self.add(object, import)?;
             }
         }
-        self.report(event, &labels, import)
+        self.report(event, tagged, import)
     }
 
     /// Who wrote the event: its creator organisation, never a person.
@@ -145,6 +160,9 @@ impl Taking {
         if object.deleted {
             import.skip(Place::Path(path.to_owned()), Why::Deleted);
             return Ok(());
+        }
+        if !object.references.is_empty() {
+            import.skip(Place::Path(path.to_owned()), Why::References(object.references.len()));
         }
         let around = self.frame.tlp;
         self.frame.tlp = around.max(shared(path, object.distribution.as_deref(), import));
@@ -277,7 +295,10 @@ impl Taking {
     ) -> Result<(), ImportError> {
         let (frame, labels) = self.frame_of(path, attribute, import);
         if item.observable.kind() == Kind::Cve {
-            return self.add(frame.vulnerability(item.observable.value(), &attribute.comment), import);
+            let object = frame.vulnerability(item.observable.value(), &attribute.comment);
+            let id = id_of(&object);
+            self.add(object, import)?;
+            return self.sightings(path, attribute, (&id, &frame), import);
         }
         let Some(pattern) = item.pattern() else { return Ok(()) };
         let Some(observable) = self.observable(item, whole, import)? else { return Ok(()) };
@@ -294,7 +315,8 @@ impl Taking {
             });
             let id = of("observed-data");
             self.add(frame.object("observed-data", &id, seen), import)?;
-            return self.relate(&id, about, &frame, import);
+            self.relate(&id, about, &frame, import)?;
+            return self.sightings(path, attribute, (&id, &frame), import);
         }
         let indicator = of("indicator");
         let until = self.valid_until.map(time).filter(|until| *until > first);
@@ -306,8 +328,19 @@ impl Taking {
         self.add(frame.object("indicator", &indicator, properties), import)?;
         self.add(frame.relationship("based-on", &indicator, &observable), import)?;
         self.relate(&indicator, about, &frame, import)?;
+        self.sightings(path, attribute, (&indicator, &frame), import)
+    }
+
+    /// What was seen of an attribute, which became `of`.
+    fn sightings(
+        &mut self,
+        path: &str,
+        attribute: &Attribute,
+        of: (&str, &Frame),
+        import: &mut Import,
+    ) -> Result<(), ImportError> {
         for (i, sighting) in attribute.sightings.iter().enumerate() {
-            self.sighting(&format!("{path}.Sighting[{i}]"), sighting, (&indicator, &frame), import)?;
+            self.sighting(&format!("{path}.Sighting[{i}]"), sighting, of, import)?;
         }
         Ok(())
     }
@@ -355,7 +388,8 @@ impl Taking {
         let indicator = format!("indicator--{uuid}");
         self.add(frame.object("indicator", &indicator, properties), import)?;
         let about = self.about(path, attribute, import)?;
-        self.relate(&indicator, &about, &frame, import)
+        self.relate(&indicator, &about, &frame, import)?;
+        self.sightings(path, attribute, (&indicator, &frame), import)
     }
 
     fn prose(&mut self, path: &str, attribute: &Attribute, import: &mut Import) -> Result<(), ImportError> {
@@ -365,6 +399,25 @@ impl Taking {
             "abstract": attribute.comment, "content": attribute.value, "labels": labels, "object_refs": [self.report],
         });
         import.add(frame.object("note", &format!("note--{uuid}"), properties))
+    }
+
+    /// A page that tells of the event, as a note on it.
+    fn page(&mut self, path: &str, report: &Report, import: &mut Import) -> Result<(), ImportError> {
+        let place = || Place::Path(path.to_owned());
+        if report.deleted || report.content.trim().is_empty() {
+            import.skip(place(), if report.deleted { Why::Deleted } else { Why::Empty });
+            return Ok(());
+        }
+        let when = seconds(&report.timestamp).map_or_else(|| self.frame.created.clone(), time);
+        let shared = shared(path, report.distribution.as_deref(), import);
+        let tlp = shared.max(self.frame.tlp).or(self.unmarked);
+        import.narrow(tlp, None);
+        let frame = Frame { created: when.clone(), modified: when, tlp, ..self.frame.clone() };
+        let note = format!("note--{}", uuid(&format!("{path}.uuid"), &report.uuid)?);
+        let properties = json!({
+            "abstract": report.name, "content": report.content, "object_refs": [self.report],
+        });
+        import.add(frame.object("note", &note, properties))
     }
 
     /// MISP's types of sightings: seen, false positive, and expired.
@@ -409,7 +462,7 @@ impl Taking {
         self.add(object, import)
     }
 
-    fn report(mut self, event: &Event, labels: &[String], import: &mut Import) -> Result<(), ImportError> {
+    fn report(mut self, event: &Event, tagged: Tagged, import: &mut Import) -> Result<(), ImportError> {
         if self.refs.is_empty() {
             import.skip(Place::Path(self.path.clone()), Why::Empty);
             return Ok(());
@@ -421,27 +474,27 @@ impl Taking {
             .collect();
         let properties = json!({
             "name": if event.info.is_empty() { "MISP event" } else { &event.info },
-            "published": published, "report_types": ["threat-report"], "labels": labels,
+            "published": published, "report_types": ["threat-report"], "labels": tagged.labels,
             "external_references": references, "object_refs": self.refs,
         });
-        let frame = Frame { tlp: self.frame.tlp.or(self.unmarked), ..self.frame };
+        let frame = Frame { tlp: self.frame.tlp.or(self.unmarked), class: tagged.class, ..self.frame };
         import.narrow(frame.tlp, None);
         import.add(frame.object("report", &self.report, properties))
     }
 
     /// What an attribute says beside its value: time, marking, labels.
     fn frame_of(&self, path: &str, attribute: &Attribute, import: &mut Import) -> (Frame, Vec<String>) {
-        let (tlp, pap, labels) = self.tags(path, &attribute.tags, import);
+        let Tagged { tlp, pap, class, labels } = self.tags(path, &attribute.tags, import);
         let when = seconds(&attribute.timestamp).map_or_else(|| self.frame.created.clone(), time);
         let shared = shared(path, attribute.distribution.as_deref(), import);
         let tlp = tlp.max(shared).max(self.frame.tlp).or(self.unmarked);
         import.narrow(tlp, pap);
-        (Frame { created: when.clone(), modified: when, tlp, ..self.frame.clone() }, labels)
+        (Frame { created: when.clone(), modified: when, tlp, class, ..self.frame.clone() }, labels)
     }
 
-    /// Marking, permitted actions and labels. A `tlp:` or `pap:` that nobody knows is the narrowest.
-    fn tags(&self, path: &str, tags: &[Tag], import: &mut Import) -> (Option<Tlp>, Option<Pap>, Vec<String>) {
-        let (mut tlp, mut pap, mut labels) = (None, None, Vec::new());
+    /// A `tlp:` or `pap:` that nobody knows is the narrowest.
+    fn tags(&self, path: &str, tags: &[Tag], import: &mut Import) -> Tagged {
+        let Tagged { mut tlp, mut pap, mut class, mut labels } = Tagged::default();
         for tag in tags {
             let lower = tag.name.trim().to_ascii_lowercase();
             let mut unread = || {
@@ -468,11 +521,27 @@ impl Taking {
                     }
                 };
                 pap = pap.into_iter().chain([said]).max_by_key(|pap: &Pap| *pap as i32);
-            } else if !lower.is_empty() && !self.clusters.contains(&lower) {
+            } else if let Some(word) = lower.strip_prefix("belfry:class=") {
+                let word = word.trim_matches('"');
+                // What "other" stands for a tag does not say.
+                match extension::class(word).filter(|class| *class != InformationClass::Other) {
+                    Some(_) => class = Some(word.to_owned()),
+                    None => import.skip(Place::Path(path.to_owned()), Why::Class(types::brief(&tag.name))),
+                }
+            } else if lower.is_empty() || self.clusters.contains(&lower) {
+                // Nothing, or what the cluster itself says.
+            } else if tag.local {
+                let told =
+                    Skipped { place: Place::Path(path.to_owned()), why: Why::Local(types::brief(&tag.name)) };
+                // The tags of an attribute of several values are looked at for each.
+                if !import.skipped.iter().rev().take(tags.len()).any(|known| *known == told) {
+                    import.skip(told.place, told.why);
+                }
+            } else {
                 labels.push(tag.name.trim().to_owned());
             }
         }
-        (tlp, pap, labels)
+        Tagged { tlp, pap, class, labels }
     }
 
     /// Adds an object and puts it into the report; one that is there already is only named again.

@@ -61,7 +61,6 @@ fn one(part: &str, word: &str) -> Option<(Observable, Stands)> {
         (value, stands)
     };
     let named = |host: &str| host.contains('.').then(|| Observable::guess(host)).flatten();
-    // First: an address with its port has as many digits as a MAC address.
     if let Some((host, port)) = text.split_once(':')
         && !port.is_empty()
         && port.bytes().all(|byte| byte.is_ascii_digit())

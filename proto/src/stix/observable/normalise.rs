@@ -185,15 +185,17 @@ fn email(mut text: &str) -> Option<String> {
     }
 }
 
+/// Six pairs, or three groups of four with dots. Digits alone do not tell it: an address with its port has as many.
 fn mac(text: &str) -> Option<String> {
-    if !text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'-' | b'.')) {
+    let sign = text.chars().find(|c| matches!(c, ':' | '-' | '.'))?;
+    let size = if sign == '.' { 4 } else { 2 };
+    let groups: Vec<&str> = text.split(sign).collect();
+    if groups.len() * size != 12 || groups.iter().any(|group| group.len() != size) {
         return None;
     }
-    let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
-    let digits = hex(&digits, 12)?;
-    let separated = text.len() != digits.len();
+    let digits = hex(&groups.concat(), 12)?;
     let pairs: Vec<&str> = (0..6).filter_map(|i| digits.get(2 * i..2 * i + 2)).collect();
-    separated.then(|| pairs.join(":"))
+    Some(pairs.join(":"))
 }
 
 fn asn(text: &str) -> Option<String> {
@@ -317,6 +319,8 @@ mod tests {
             (Kind::Url, "http://:::80/"),
             (Kind::Email, "@evil.example"),
             (Kind::Mac, "00005e005301"),
+            (Kind::Mac, "198.51.100.7:443"),
+            (Kind::Mac, "00:00:5e-00:53:01"),
             (Kind::Sha256, "d41d8cd98f00b204e9800998ecf8427e"),
             (Kind::Asn, "4294967296"),
             (Kind::Cve, "CVE-26-1"),
@@ -342,7 +346,7 @@ mod tests {
         ] {
             assert_eq!(guessed(text), Some((kind, value.to_owned())));
         }
-        for text in ["", "word", "1.2.3.4.5", "two words.example", "64500", "a@", "é"] {
+        for text in ["", "word", "1.2.3.4.5", "two words.example", "64500", "a@", "é", "198.51.100.7:443"] {
             assert_eq!(guessed(text), None, "{text}");
         }
     }

@@ -7,16 +7,21 @@
 //! A URL or mailbox at a listed host is only informed of: `bit.ly` must not be blocked, `bit.ly/x` may well be.
 //!
 //! A list counts for the types that its `matching_attributes` name: a list of top-level domains says nothing of a mutex
-//! called `zone`. One that names none known here counts for all, because it has to keep something out.
+//! called `zone`. One that names something unknown, and nothing that has values here, counts for all, because it has to
+//! keep something out; one of telephone numbers alone counts for nothing.
 
 mod built_in;
+mod expression;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use self::built_in::BUILT_IN;
+use self::{
+    built_in::BUILT_IN,
+    expression::{Expressions, Fault},
+};
 use super::observable::{Kind, Observable, around};
 
 /// Entries of one list; MISP's largest has a million.
@@ -58,11 +63,20 @@ pub enum WarningError {
     #[error("is not a MISP warning list: {0}")]
     Json(#[from] serde_json::Error),
     /// Nothing this belfry matches by.
-    #[error("is of type {0:?}; belfry reads cidr, string, hostname and substring")]
+    #[error("is of type {0:?}; belfry reads cidr, string, hostname, substring and regex")]
     Type(String),
     /// Not an address or range.
     #[error("entry {0} is no address or range")]
     Entry(usize),
+    /// An expression that means nothing here.
+    #[error(
+        "entry {0} is no regular expression that belfry reads (such as /^ad[0-9]+\\./i, without look-around and \
+         back-references), or one that grows too large"
+    )]
+    Expression(usize),
+    /// Each reads, all of them are too much.
+    #[error("has more expressions than one list may: split it")]
+    Expressions,
     /// Too long.
     #[error("has more than {MAX_ENTRIES} entries")]
     TooLong,
@@ -79,20 +93,21 @@ struct MispList {
 }
 
 impl MispList {
-    /// What it is about; empty for everything.
-    fn kinds(&self) -> BTreeSet<Kind> {
-        if self.matching_attributes.iter().any(|attribute| attribute == "ALL") {
-            return BTreeSet::new();
-        }
+    /// What it is about; `None` for everything.
+    fn kinds(&self) -> Option<BTreeSet<Kind>> {
         // `filename|md5` is about both.
         let named = self.matching_attributes.iter().flat_map(|attribute| attribute.split('|'));
-        named.flat_map(about).copied().collect()
+        let kinds: Vec<Option<&[Kind]>> = named.map(about).collect();
+        let is_of_all = self.matching_attributes.iter().any(|attribute| attribute == "ALL");
+        let known: BTreeSet<Kind> = kinds.iter().flatten().copied().flatten().copied().collect();
+        let is_unknown = known.is_empty() && (kinds.is_empty() || kinds.iter().any(Option::is_none));
+        (!is_of_all && !is_unknown).then_some(known)
     }
 }
 
-/// What values of one of MISP's attribute types are.
-fn about(attribute: &str) -> &'static [Kind] {
-    match attribute {
+/// What values of one of MISP's attribute types are; empty for what is no observable here, `None` for an unknown word.
+fn about(attribute: &str) -> Option<&'static [Kind]> {
+    let kinds: &'static [Kind] = match attribute {
         "ip-src" | "ip-dst" | "ip" => &[Kind::Ipv4, Kind::Ipv6],
         "domain" | "hostname" => &[Kind::Domain],
         "url" | "uri" | "link" => &[Kind::Url],
@@ -109,8 +124,29 @@ fn about(attribute: &str) -> &'static [Kind] {
         "mutex" => &[Kind::Mutex],
         "regkey" => &[Kind::RegistryKey],
         "vulnerability" => &[Kind::Cve],
-        _ => &[],
-    }
+        "phone-number"
+        | "whois-registrant-phone"
+        | "iban"
+        | "bic"
+        | "bank-account-nr"
+        | "aba-rtn"
+        | "bin"
+        | "cc-number"
+        | "prtn"
+        | "btc"
+        | "xmr"
+        | "dash"
+        | "port"
+        | "user-agent"
+        | "sha224"
+        | "sha384"
+        | "authentihash"
+        | "imphash"
+        | "pehash"
+        | "impfuzzy" => &[],
+        _ => return None,
+    };
+    Some(kinds)
 }
 
 type Lists = BTreeSet<u16>;
@@ -119,8 +155,14 @@ type Lists = BTreeSet<u16>;
 struct List {
     name: String,
     level: Level,
-    /// What it is about; empty for everything.
-    kinds: BTreeSet<Kind>,
+    /// What it is about; `None` for everything.
+    kinds: Option<BTreeSet<Kind>>,
+}
+
+impl List {
+    fn is_about(&self, observable: &Observable) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&observable.kind()))
+    }
 }
 
 /// Every list, as one index.
@@ -134,6 +176,7 @@ pub struct Warnings {
     /// Ranges by prefix length.
     nets: BTreeMap<u8, HashMap<IpNet, Lists>>,
     parts: Vec<(String, u16)>,
+    expressions: Vec<(Expressions, u16)>,
 }
 
 impl Warnings {
@@ -142,7 +185,7 @@ impl Warnings {
     pub fn built_in() -> Self {
         let mut warnings = Self::default();
         for (name, level, nets, hosts, exact) in BUILT_IN {
-            let list = warnings.list((*name).to_owned(), *level, BTreeSet::new());
+            let list = warnings.list((*name).to_owned(), *level, None);
             for net in *nets {
                 if let Some(net) = around::net(net) {
                     warnings.net(net, list);
@@ -204,6 +247,15 @@ impl Warnings {
                 let list = self.list(name.clone(), level(&name), kinds);
                 self.parts.extend(trimmed.map(|entry| (entry.to_lowercase(), list)));
             }
+            "regex" => {
+                let entries: Vec<&str> = trimmed.collect();
+                let read = Expressions::of(&entries).map_err(|fault| match fault {
+                    Fault::Entry(i) => WarningError::Expression(i),
+                    Fault::TooLarge => WarningError::Expressions,
+                })?;
+                let list = self.list(name.clone(), level(&name), kinds);
+                self.expressions.push((read, list));
+            }
             _ => return Err(WarningError::Type(kind.chars().take(32).collect())),
         }
         Ok(name)
@@ -254,9 +306,16 @@ impl Warnings {
                 }
             }
         }
+        for (expressions, list) in &self.expressions {
+            let is_about = self.lists.get(usize::from(*list)).is_some_and(|list| list.is_about(observable));
+            if is_about && expressions.is_match(value) {
+                *found.entry(*list).or_default() |= true;
+            }
+        }
         let hit = |(list, is_itself): (u16, bool)| {
-            let List { name, level, kinds } = self.lists.get(usize::from(list))?;
-            let is_about = !is_itself || kinds.is_empty() || kinds.contains(&observable.kind());
+            let of = self.lists.get(usize::from(list))?;
+            let List { name, level, .. } = of;
+            let is_about = !is_itself || of.is_about(observable);
             is_about.then_some(Hit { list: name, level: if is_itself { *level } else { Level::Inform } })
         };
         let mut hits: Vec<Hit<'_>> = found.into_iter().filter_map(hit).collect();
@@ -270,7 +329,7 @@ impl Warnings {
         self.hits(observable).first().is_some_and(|hit| hit.level == Level::Block)
     }
 
-    fn list(&mut self, name: String, level: Level, kinds: BTreeSet<Kind>) -> u16 {
+    fn list(&mut self, name: String, level: Level, kinds: Option<BTreeSet<Kind>>) -> u16 {
         self.lists.push(List { name, level, kinds });
         u16::try_from(self.lists.len() - 1).unwrap_or(u16::MAX)
     }
@@ -411,7 +470,8 @@ mod tests {
         }
         assert_eq!(warnings.hits(&o("http://shop.be/evil")).len(), 1);
         for (broken, said) in [
-            (list("regex", r#""a""#), "regex"),
+            (list("glob", r#""a""#), "glob"),
+            (list("regex", r#""a","(?<=b)c""#), "entry 1"),
             (list("cidr", r#""1.2.3.4","x""#), "entry 1"),
             ("[]".to_owned(), "MISP"),
         ] {
@@ -450,6 +510,26 @@ mod tests {
         for attributes in ["", r#""ALL""#, r#""telepathy""#] {
             assert!(of(attributes)(Kind::Mutex, "zone"), "{attributes}");
         }
+    }
+
+    #[test]
+    fn a_list_of_expressions_names_what_they_match_and_is_about() {
+        let mut warnings = Warnings::default();
+        for list in [
+            r#"{"name":"Ads","type":"regex","list":["/^ads?[0-9]+\\./i"],"matching_attributes":["hostname","url"]}"#,
+            // As MISP has it: its last expression stands in every second hash.
+            r#"{"name":"Phones","type":"regex","list":["/1(3|8)00975707|08|09|10/g"],
+                "matching_attributes":["phone-number","whois-registrant-phone"]}"#,
+        ] {
+            warnings.add_misp(list.as_bytes(), |_| Level::Block).unwrap();
+        }
+        for text in ["ad7.x.be", "ADS12.x.be"] {
+            assert!(warnings.blocks(&o(text)), "{text}");
+        }
+        for text in ["bad7.x.be", "20.10.8.9", "http://x.be/09", "10080910080910080910080910080910"] {
+            assert!(warnings.hits(&o(text)).is_empty(), "{text}");
+        }
+        assert!(!warnings.blocks(&Observable::new(Kind::Mutex, "ad7.x").unwrap()));
     }
 
     #[test]

@@ -412,6 +412,16 @@ impl Site {
     }
 }
 
+/// Says that something is not tested here and why, also in the file that `scripts/test` gathers this in (`BELFRY_SKIPPED`): what
+/// tests that pass say is shown nowhere else.
+pub(crate) fn skipped(what: &str) {
+    eprintln!("SKIPPED {what}");
+    let Some(path) = std::env::var_os("BELFRY_SKIPPED") else { return };
+    let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+    // One write a line: others append meanwhile.
+    std::io::Write::write_all(&mut file, format!("{what}\n").as_bytes()).unwrap();
+}
+
 /// Waits for a condition that something else brings about.
 pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waiting = async {

@@ -383,6 +383,19 @@ impl Site {
         self.seat.identity.node
     }
 
+    /// The rest of an admin log comes to it.
+    pub(crate) async fn hear(&self, roster: &Roster) {
+        let known = self.roster.snapshot().version().height;
+        let rest = roster.records().filter(|record| record.height > known);
+        let records = rest.map(|r| (r.height, r.record.encode_to_vec())).collect();
+        let change = Change::Admin { charters: Vec::new(), records, head: roster.version() };
+        self.store.commit(change).await.unwrap();
+        let mut nodes = roster.admitted_nodes(clock::now());
+        nodes.remove(&self.node());
+        self.network.set_allowed(nodes).await.unwrap();
+        self.roster.replace(roster.clone());
+    }
+
     /// Dials `other` and waits until the connection is up on this side.
     pub(crate) async fn connect(&self, other: &Self) {
         self.network.dial(other.node(), vec![other.address.clone()]).await.unwrap();

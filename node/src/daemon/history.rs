@@ -55,7 +55,7 @@ pub(super) async fn restore(store: &Store, enrolment: &Enrolment) -> anyhow::Res
     }
     if !charters.is_empty() || !records.is_empty() {
         // Nobody was asked yet.
-        store.vouch_clock(false);
+        store.vouch_clock(None);
         store.commit(Change::Admin { charters, records, head: roster.version() }).await?;
     }
     anyhow::ensure!(

@@ -204,6 +204,42 @@ async fn no_word_of_one_member_that_the_grant_delay_is_over_gives_old_keys_where
     assert!(gets(&old).await);
 }
 
+/// That others vouch for the clock is known a moment before it is put right when the newcomer came.
+#[tokio::test]
+async fn no_old_key_is_given_by_when_a_doubted_clock_noted_that_its_asker_came() {
+    let mut coalition = Coalition::new();
+    let author = coalition.issue(1, &[CIDR]);
+    let charter = coalition.changed_charter(coalition.roster.version(), |charter| charter.grant_delay_s = 1);
+    coalition.roster.apply_charter(charter).unwrap();
+    let delay = std::time::Duration::from_secs(1);
+    let old = key_of(&coalition, &author);
+    let mut host = Site::new(&coalition, &author).await;
+    host.store.commit(Change::Key(KeyRow::own(&old, 0))).await.unwrap();
+    let newcomer = coalition.issue(2, &[CIDR]);
+    host.store.vouch_clock(None);
+    host.hear(&coalition.roster).await;
+    let hellos = watch::Sender::new(Hellos::told(&[0]));
+    let serving = serve_by(&host, hellos.subscribe());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serving.run(host.inbound.take().unwrap().keys));
+    let guest = Site::new(&coalition, &newcomer).await;
+    guest.connect(&host).await;
+    let gets = async || {
+        let response = guest.network.keys(&host.node(), request([old.id().to_vec()])).await.unwrap();
+        !response.grants.is_empty()
+    };
+    // By what the clock noted it has waited long enough.
+    let over = clock::now().saturating_add(delay);
+    eventually("the delay to be over", async || clock::now() >= over).await;
+    assert!(!gets().await);
+    let at = clock::now();
+    let heights = host.store.unsure_entries(at).unwrap();
+    host.store.commit(Change::Seen { heights, at }).await.unwrap();
+    let over = at.saturating_add(delay);
+    eventually("the delay to be over", async || clock::now() >= over).await;
+    assert!(gets().await);
+}
+
 /// What many pages want in the same moment is one question for as many keys as fit, and one synced write.
 #[tokio::test]
 async fn a_hundred_keys_wished_for_at_once_are_two_questions() {

@@ -155,7 +155,7 @@ impl Membership {
         let (book, contacts) = (address::Book::of(&store), directory::Directory::of(&store));
         let coalition = roster.snapshot().coalition();
         // Nobody was asked yet.
-        store.vouch_clock(false);
+        store.vouch_clock(None);
         Self {
             identity,
             store,

@@ -10,9 +10,11 @@ use super::Membership;
 use crate::store::Change;
 
 impl Membership {
-    /// Looks once, at `at`, whenever others begin to vouch for our clock: after a start, and after it was set.
+    /// Looks, at `at`, whenever others begin to vouch for our clock, after a start and after it was set, and as long as there is
+    /// something to put right.
     pub(super) async fn mend_seen(&mut self, at: Timestamp) {
-        if !self.look_at_clock(at) || self.was_vouched {
+        if !self.look_at_clock(at) || self.was_vouched && matches!(self.store.has_unsure_entries(), Ok(false))
+        {
             return;
         }
         let mended = match self.store.unsure_entries(at) {
@@ -36,7 +38,7 @@ impl Membership {
     /// Tells the store whether what comes now is noted by a clock that others vouch for.
     pub(super) fn look_at_clock(&mut self, at: Timestamp) -> bool {
         let is_vouched = self.hellos.borrow().is_clock_vouched(&self.roster_now(), self.identity.member, at);
-        self.store.vouch_clock(is_vouched);
+        self.store.vouch_clock(is_vouched.then_some(at));
         self.was_vouched &= is_vouched;
         is_vouched
     }

@@ -36,7 +36,7 @@ impl Membership {
             // Certificates expire without a log entry.
             self.allow().await;
             self.forget_contacts().await;
-            self.mend_seen(now).await;
+            self.mend_seen(clock::now()).await;
         }
         if self.ticks.is_multiple_of(LOOK_TICKS) {
             self.look().await;
@@ -121,7 +121,7 @@ impl Membership {
         self.era += 1;
         // Others are asked anew; until then nothing is noted by this clock that nobody doubts.
         self.was_vouched = false;
-        self.store.vouch_clock(false);
+        self.store.vouch_clock(None);
         self.announced.clear();
         self.book.renew();
         tracing::info!("time passed unseen, by one clock at least: greeting everybody again");

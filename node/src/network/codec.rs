@@ -6,6 +6,7 @@ use belfry_proto::schema::Malformed;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::{StreamProtocol, request_response};
 use prost::Message;
+use tokio::sync::Semaphore;
 
 use super::{
     counters::Counters,
@@ -24,14 +25,28 @@ const PREFIX: usize = 4;
 /// Reads and writes the frames of protocol `P`, within its sizes.
 pub(super) struct Codec<P> {
     counters: Arc<Counters>,
+    /// Places for large requests, of all connections together.
+    large: Arc<Semaphore>,
     protocol: PhantomData<fn() -> P>,
 }
 
-impl<P> Codec<P> {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { counters, protocol: PhantomData }
-    }
+/// How much of a frame is read at once.
+struct Room<'a> {
+    /// Bytes of the largest frame.
+    limit: usize,
+    /// Bytes that need no place.
+    at_ease: usize,
+    /// Places that the bytes beyond need, one a frame.
+    large: &'a Semaphore,
+}
 
+impl<P: Protocol> Codec<P> {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self { counters, large: Arc::new(Semaphore::new(P::LARGE)), protocol: PhantomData }
+    }
+}
+
+impl<P> Codec<P> {
     fn counted<T>(&self, frame: io::Result<T>) -> io::Result<T> {
         if frame.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::InvalidData) {
             self.counters.frames_refused.more();
@@ -42,7 +57,7 @@ impl<P> Codec<P> {
 
 impl<P> Clone for Codec<P> {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.counters))
+        Self { counters: Arc::clone(&self.counters), large: Arc::clone(&self.large), protocol: PhantomData }
     }
 }
 
@@ -56,7 +71,8 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
         T: AsyncRead + Unpin + Send,
     {
         let version = version::agreed::<P>(name)?;
-        let frame = read(io, P::REQUEST, P::REQUEST_LIMIT).await;
+        let room = Room { limit: P::REQUEST_LIMIT, at_ease: P::AT_EASE, large: &self.large };
+        let frame = read(io, P::REQUEST, room).await;
         let checked = frame.and_then(|bytes| {
             let request = P::read_request(version, &bytes).map_err(invalid)?;
             P::check(&request).map_err(invalid)?;
@@ -70,7 +86,9 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
         T: AsyncRead + Unpin + Send,
     {
         let version = version::agreed::<P>(name)?;
-        let frame = read(io, P::REPLY, P::REPLY_LIMIT).await;
+        // No more of them come than this node asked for.
+        let room = Room { limit: P::REPLY_LIMIT, at_ease: P::REPLY_LIMIT, large: &self.large };
+        let frame = read(io, P::REPLY, room).await;
         self.counted(frame.and_then(|bytes| P::read_reply(version, &bytes).map_err(invalid)))
     }
 
@@ -105,8 +123,13 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
     }
 }
 
-/// Reads what one frame holds. Memory grows with what arrives, not with what the length promises.
-async fn read<T>(io: &mut T, what: &'static str, limit: usize) -> io::Result<Vec<u8>>
+/// Reads what one frame holds. Memory grows with what arrives, not with what the length promises; a large frame that finds no place
+/// is read on once there is one, and nothing more of it comes meanwhile than the stream holds.
+async fn read<T>(
+    io: &mut T,
+    what: &'static str,
+    Room { limit, at_ease, large }: Room<'_>,
+) -> io::Result<Vec<u8>>
 where
     T: AsyncRead + Unpin + Send,
 {
@@ -117,10 +140,15 @@ where
     if promised > limit {
         return Err(invalid(Malformed::TooLong { what, len: promised, limit }));
     }
-    let mut bytes = Vec::new();
+    let (mut bytes, mut place) = (Vec::new(), None);
     while bytes.len() < promised {
         let came = bytes.len();
-        bytes.resize(promised.min(came.saturating_mul(2).max(FIRST_READ)), 0);
+        let most = if place.is_some() { promised } else { promised.min(at_ease) };
+        if came >= most {
+            place = Some(large.acquire().await.map_err(io::Error::other)?);
+            continue;
+        }
+        bytes.resize(most.min(came.saturating_mul(2).max(FIRST_READ)), 0);
         io.read_exact(bytes.get_mut(came..).unwrap_or_default()).await?;
     }
     Ok(bytes)
@@ -153,6 +181,11 @@ fn invalid(malformed: Malformed) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
     use belfry_proto::schema::{self, PullRange, SyncRequest, sync_request::Request};
     use futures::io::Cursor;
 
@@ -165,7 +198,8 @@ mod tests {
     }
 
     async fn read<M: Message + Default>(frame: &[u8], limit: usize) -> io::Result<M> {
-        let bytes = super::read(&mut Cursor::new(frame), "frame", limit).await?;
+        let room = Room { limit, at_ease: limit, large: &Semaphore::new(0) };
+        let bytes = super::read(&mut Cursor::new(frame), "frame", room).await?;
         schema::decode_canonical("frame", &bytes, limit).map_err(invalid)
     }
 
@@ -201,6 +235,45 @@ mod tests {
         for len in [4, FIRST_READ + 3, FIRST_READ + 4, FIRST_READ + 5, frame.len() - 1] {
             let cut = read_back(&frame[..len]).await;
             assert_eq!(cut.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    /// Who sends slowly, over however many connections, has as much of the memory as there are places.
+    #[tokio::test]
+    async fn large_frames_are_read_on_as_there_are_places_for_them_and_usual_ones_at_once() {
+        const EASE: usize = 3 * FIRST_READ;
+        const LONG: usize = 10 * FIRST_READ;
+        let frame = |len: u32| [len.to_be_bytes().to_vec(), vec![7; usize::try_from(len).unwrap()]].concat();
+        let large = Semaphore::new(1);
+        let room = || Room { limit: LONG, at_ease: EASE, large: &large };
+        let (usual, long) = (frame(u32::try_from(EASE).unwrap()), frame(u32::try_from(LONG).unwrap()));
+        // It has the place, and the rest of it never comes.
+        let (mut slow, mut next) = (Endless(Cursor::new(&long[..LONG])), Endless(Cursor::new(&long[..])));
+        let mut first = Box::pin(super::read(&mut slow, "frame", room()));
+        assert!(futures::poll!(&mut first).is_pending());
+        assert_eq!(large.available_permits(), 0);
+        let mut second = Box::pin(super::read(&mut next, "frame", room()));
+        assert!(futures::poll!(&mut second).is_pending());
+        let read = super::read(&mut Cursor::new(&usual), "frame", room()).await.unwrap();
+        assert_eq!(read.len(), EASE, "what is usual waits for nobody");
+        drop(first);
+        assert_eq!(second.await.unwrap().len(), LONG);
+        assert_eq!(large.available_permits(), 1);
+    }
+
+    /// A stream that says nothing more instead of ending.
+    struct Endless<'a>(Cursor<&'a [u8]>);
+
+    impl AsyncRead for Endless<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            into: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            match Pin::new(&mut self.0).poll_read(cx, into) {
+                Poll::Ready(Ok(0)) => Poll::Pending,
+                came => came,
+            }
         }
     }
 

@@ -75,14 +75,15 @@ pub const PING: Duration = Duration::from_secs(15);
 pub const PINGS_MISSED: u32 = 3;
 /// How long a TCP peer may leave what it was sent, data or probes, unacknowledged: a path that is dead, at which the kernel
 /// would keep trying for a quarter of an hour, ever more seldom, and so would find a path that is back as much later. The same
-/// that QUIC gives. Too low ⇒ each short loss of the path costs all links over it.
+/// that QUIC gives. Since Linux 5.11 also how long it may take in nothing at all while something waits for it, its window shut.
+/// Too low ⇒ each short loss of the path, or standstill of a peer, costs all links over it.
 pub const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// How long a TCP link rests until the kernel probes whether the other one's is there, and then between probes.
 pub const PROBED: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(2));
 /// Between two looks whether anything came over a TCP link: a process may stand still whose kernel acknowledges everything.
 pub const LOOK: Duration = Duration::from_secs(15);
-/// Looks in a row that find nothing after which the link is given up: within a minute. Whoever lives pings, or answers ours,
-/// however slowly it reads and whatever else is on its way.
+/// Looks in a row that find nothing after which the link is given up: within a minute. Whoever lives and reads pings, or answers
+/// ours, however slowly and whatever else is on its way.
 pub const LOOKS: u32 = 4;
 /// How long a lobby connection stays after its last answer, once its peer is allowed: QUIC throws away
 /// unread data on close, and the last answer is the one that says "welcome".

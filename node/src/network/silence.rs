@@ -7,9 +7,12 @@
 //! ```text
 //! the path is dead     ─▶ nothing is acknowledged  ─▶ the kernel gives up after `UNACKNOWLEDGED`
 //! the peer stands still ─▶ all is, and no byte comes ─▶ `Heard` gives up after `LOOKS` × `LOOK`
+//!                          while its window is shut and we have more for it ─▶ the kernel does, after `UNACKNOWLEDGED`
 //! ```
 //!
-//! A peer that is slow or busy does neither. QUIC has such a bound of its own, and a circuit ends with the link that carries it.
+//! The last of these since Linux 5.11, which ends by the same bound the probing of a peer that takes nothing. So one that lives
+//! and reads nothing of what is queued for it for so long is cut, too; one that is only slow or busy reads a little, and says
+//! something, in that time. QUIC has such a bound of its own, and a circuit ends with the link that carries it.
 
 use std::{
     io,

@@ -225,7 +225,8 @@ impl Inner {
         if written_at.is_none_or(|height| height >= since.height) {
             return Ok(None);
         }
-        // As the holders count, each by its own clock: from first sight, not from the admins' word.
+        // As the holders count, each by its own clock: from first sight, not from the admins' word; where it is not known when
+        // that was here, not before that word at least.
         let entitled = since.at.max(self.store.first_seen(since.height)?.unwrap_or(since.at));
         let delay = roster.charter().grant_delay();
         Ok(Some(expectation(group.history, delay, entitled, row.created, now)))

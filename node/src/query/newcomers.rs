@@ -157,3 +157,38 @@ impl Query {
         Ok(member)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::{CIDR, Coalition, Site};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn who_came_by_a_clock_that_was_behind_is_new_for_the_delay_after_it_is_put_right() {
+        let mut coalition = Coalition::new();
+        let seat = coalition.issue(1, &[CIDR]);
+        let charter =
+            coalition.changed_charter(coalition.roster.version(), |charter| charter.grant_delay_s = 3600);
+        coalition.roster.apply_charter(charter).unwrap();
+        let site = Site::new(&coalition, &seat).await;
+        let newcomer = coalition.issue(2, &[CIDR]).identity.member;
+        site.store.vouch_clock(None);
+        site.hear(&coalition.roster).await;
+        let new_at = |now: Timestamp| {
+            let found = newcomers(&coalition.roster, &site.store, seat.identity.serial, now).unwrap();
+            let since = |one: &Newcomer| one.groups.iter().map(|group| group.since).collect::<Vec<_>>();
+            found.iter().map(|one| (one.member, since(one))).collect::<Vec<_>>()
+        };
+        // Days after what the clock noted.
+        let now = clock::now().saturating_add(48 * HOUR);
+        assert_eq!(new_at(now), [(newcomer, vec![now])]);
+        let heights = site.store.unsure_entries(now).unwrap();
+        site.store.commit(Change::Seen { heights, at: now }).await.unwrap();
+        assert_eq!(new_at(now.saturating_add(HOUR / 2)), [(newcomer, vec![now])]);
+        assert!(new_at(now.saturating_add(HOUR)).is_empty());
+    }
+}

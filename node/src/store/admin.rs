@@ -53,6 +53,9 @@ pub(super) fn extend(
             txn.delete(Cf::Records, height.to_be_bytes().to_vec());
             txn.delete(Cf::Seen, height.to_be_bytes().to_vec());
         }
+        if unsure::lowest(txn)?.is_some_and(|lowest| lowest > head.height) {
+            unsure::entries_settled(txn);
+        }
     }
     for (version, bytes) in charters {
         txn.put(Cf::Charters, version.to_be_bytes().to_vec(), bytes);
@@ -198,11 +201,16 @@ impl Store {
             .collect()
     }
 
-    /// When this node first had the entry at `height`, by its own clock: what nobody else can backdate.
+    /// When this node first had the entry at `height`, by its own clock: what nobody else can backdate. `None` if it was not here,
+    /// or a clock noted it that nobody vouched for, until that is put right: who waits for a time after it waits from now on.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn first_seen(&self, height: Height) -> Result<Option<Timestamp>, ReadError> {
+        // Looked at first: the batch that takes it away puts the time right.
+        if self.lowest_unsure()?.is_some_and(|lowest| height >= lowest) {
+            return Ok(None);
+        }
         let bytes = self.db.get(Cf::Seen, &height.get().to_be_bytes())?;
         Ok(bytes.and_then(|bytes| seen(&bytes)))
     }

@@ -130,12 +130,16 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::{
-        Change,
-        tests::{GROUP, commit, draft, envelope, master, object, open, owner, with_objects},
+    use crate::{
+        store::{
+            Change,
+            tests::{GROUP, commit, draft, envelope, master, object, open, owner, with_objects},
+        },
+        testing::skipped,
     };
 
     const LOG: LogId = LogId::new([1; 32]);
+    const NO_DATE: &str = "copies by other tools: this file system does not say when a folder was made";
 
     /// Seals a first message, in a log that it opens.
     fn publish(store: &Store) {
@@ -157,8 +161,11 @@ mod tests {
 
     /// Returns when nobody writes to the database any more.
     fn closed(path: &Path) {
-        while super::open::raw(path).is_err() {
-            std::thread::yield_now();
+        loop {
+            match super::open::raw(path).map_err(|source| super::open::refused(path, source)) {
+                Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+                other => break drop(other.unwrap()),
+            }
         }
     }
 
@@ -168,7 +175,7 @@ mod tests {
         let [home, copy, moved] = ["store", "copy", "moved"].map(|name| folder.path().join(name));
         let store = open(&folder);
         if made(&home).is_none() {
-            return eprintln!("skipped: this file system does not say when a folder was made");
+            return skipped(NO_DATE);
         }
         publish(&store);
         drop(store);
@@ -202,7 +209,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let store = open(&folder);
         if made(&store.db.path).is_none() {
-            return eprintln!("skipped: this file system does not say when a folder was made");
+            return skipped(NO_DATE);
         }
         publish(&store);
         store.db.rocks.delete_cf(store.db.cf(Cf::Meta), PLACE_KEY).unwrap();

@@ -2,13 +2,15 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::{Mutex, atomic::AtomicBool},
 };
 
 use belfry_proto::crypto::secret::Secret;
 use rocksdb::{ColumnFamily, DB, DBPinnableSlice, DBRawIterator, Direction, ReadOptions};
 
-use super::{columns::Cf, error::ReadError, presence::Presence, revision::Revisions, vault::Vault};
+use super::{
+    columns::Cf, error::ReadError, presence::Presence, revision::Revisions, unsure::Clock, vault::Vault,
+};
 
 /// Key and value.
 pub(super) type Row = (Box<[u8]>, Box<[u8]>);
@@ -23,8 +25,8 @@ pub(super) struct Db {
     pub(super) presence: Presence,
     /// Whether any withdrawal names anything: nearly all messages are asked for it, and most stores have none.
     pub(super) has_withdrawals: AtomicBool,
-    /// Whether others vouch for the clock by which is noted when something came.
-    pub(super) is_clock_vouched: AtomicBool,
+    /// By which is noted when something came.
+    pub(super) clock: Mutex<Clock>,
 }
 
 impl Db {
@@ -36,7 +38,7 @@ impl Db {
             revisions: Revisions::default(),
             presence: Presence::default(),
             has_withdrawals: AtomicBool::new(true),
-            is_clock_vouched: AtomicBool::new(true),
+            clock: Mutex::new(Clock::Own),
         }
     }
 

@@ -109,12 +109,16 @@ impl<'a> Looks<'a> {
         self.below(&prefix, most)
     }
 
-    /// [`Self::entered`] of each, in their order. Looked for in the order of the index: neighbours there share what a step
-    /// reads.
+    /// [`Self::entered`] of each, in their order; `None` if that is more than `held` dates. Looked for in the order of the index:
+    /// neighbours there share what a step reads.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn entered_each(&mut self, sought: &[Sought<'_>]) -> Result<Vec<Entered>, ReadError> {
+    pub fn entered_each(
+        &mut self,
+        sought: &[Sought<'_>],
+        held: usize,
+    ) -> Result<Option<Vec<Entered>>, ReadError> {
         let (store, mut places) = (self.store, Vec::new());
         for (n, Sought { group, kind, value, most }) in sought.iter().enumerate() {
             let prefix = store.prefix(*group, kind, value);
@@ -123,13 +127,18 @@ impl<'a> Looks<'a> {
             }
         }
         places.sort_unstable_by_key(|(prefix, n, _)| (*prefix, *n));
-        let mut found = vec![Entered::default(); sought.len()];
+        let (mut found, mut dates) = (vec![Entered::default(); sought.len()], 0);
         for (prefix, n, most) in places {
+            let entered = self.below(&prefix, most)?;
+            dates += entered.dates.len();
+            if dates > held {
+                return Ok(None);
+            }
             if let Some(found) = found.get_mut(n) {
-                *found = self.below(&prefix, most)?;
+                *found = entered;
             }
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Whether surely nothing is entered there. Looks at nothing on disk; of what was never entered, it may say that it is not
@@ -381,7 +390,7 @@ mod tests {
                     })
                     .collect();
                 let mut looks = store.looks();
-                let found = looks.entered_each(&sought).unwrap();
+                let found = looks.entered_each(&sought, usize::MAX).unwrap().unwrap();
                 let dates = found.iter().flat_map(|entered| &entered.dates);
                 let rows: BTreeSet<_> = dates.map(|date| (GROUP, *date)).chain([never]).collect();
                 looks.read_ahead(&rows).unwrap();
@@ -401,6 +410,25 @@ mod tests {
             };
             TestRunner::default().run(&asked, run).unwrap();
         }
+    }
+
+    #[test]
+    fn of_many_looks_no_more_is_gathered_than_may_be_held() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let rows = ["a", "b", "c"].map(|name| object(name, "2026-01-01T00:00:00Z", Tlp::Amber));
+        commit(&store, with_objects(1, Vec::from(rows)));
+        let most = Most { by_member: 9, all: 9 };
+        let sought = ["198.51.100.7", "198.51.100.8", "198.51.100.7"].map(|value| Sought {
+            group: GROUP,
+            kind: "ipv4-addr",
+            value,
+            most,
+        });
+        let mut looks = store.looks();
+        let found = looks.entered_each(&sought, 6).unwrap().unwrap();
+        assert_eq!(found.iter().map(|entered| entered.dates.len()).collect::<Vec<_>>(), [3, 0, 3]);
+        assert!(looks.entered_each(&sought, 5).unwrap().is_none());
     }
 
     #[test]

@@ -65,14 +65,7 @@ pub(super) fn open_unmigrated(
     master: &Secret,
 ) -> Result<(Db, Version), OpenError> {
     heal::finish(path)?;
-    let database = |source: rocksdb::Error| {
-        if source.as_ref().contains("lock") && source.as_ref().contains("LOCK") {
-            OpenError::InUse { path: path.to_owned() }
-        } else {
-            OpenError::Database { path: path.to_owned(), source }
-        }
-    };
-    let rocks = raw(path).map_err(database)?;
+    let rocks = raw(path).map_err(|source| refused(path, source))?;
     let db = Db::of(rocks, path, master);
     let version = check_owner(&db, owner)?;
     for row in db.scan(Cf::DataKeys, &[], &[]) {
@@ -87,6 +80,15 @@ fn beside_others() -> Options {
     let mut options = Options::default();
     options.set_track_and_verify_wals_in_manifest(true);
     options
+}
+
+/// Why a database does not open.
+pub(super) fn refused(path: &Path, source: rocksdb::Error) -> OpenError {
+    if source.as_ref().contains("lock") && source.as_ref().contains("LOCK") {
+        OpenError::InUse { path: path.to_owned() }
+    } else {
+        OpenError::Database { path: path.to_owned(), source }
+    }
 }
 
 /// Opens or creates a database without a look at what is in it.

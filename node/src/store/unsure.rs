@@ -2,14 +2,18 @@
 //!
 //! Two terms run from when something came here: the grant delay from an entry of the admin log, a steward's week from an erasure.
 //! Noted by a clock that was behind, such a term is over before it began; by one that was ahead it lasts until the wrong date
-//! has come. So what is noted meanwhile is listed, and came when others vouch for the clock, at the latest.
+//! has come. So what is noted meanwhile is listed, and came when others vouch for the clock, at the latest. Of an entry that is
+//! listed nobody is told when it came: for whoever asks, it comes now.
 //!
 //! ```text
-//! nobody vouches ─▶ noted and listed ─▶ others do ─▶ Change::Seen (entries), Change::WordsSeen (erasures): it is of now
-//! others vouch   ─▶ noted
+//! nobody vouches, or it was set since ─▶ noted and listed ─▶ others do ─▶ Change::Seen (entries), Change::WordsSeen
+//! others vouch ─▶ noted                                                   (erasures): it is of now
 //! ```
 
-use std::sync::atomic::Ordering;
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
 
 use belfry_proto::{
     envelope::Word,
@@ -30,9 +34,38 @@ pub(super) const ENTRIES_KEY: &[u8] = b"unsure-entries";
 pub(super) const WORD_KEY: &[u8] = b"unsure-word:";
 /// Erasures put right in one batch: a few milliseconds.
 const MOST: usize = 1024;
+/// How far a clock may part from the time that has passed since others vouched for it: more is one that was set, or a machine
+/// that slept. Whoever listens to others finds that out up to a second later, and what is noted in between is noted by it.
+const SET: Duration = Duration::from_secs(5);
+
+/// The clock by which is noted when something came.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Clock {
+    /// Nobody is asked about it.
+    Own,
+    /// Others do not vouch for it.
+    Doubted,
+    /// They did as it showed this, at this moment.
+    Vouched(Timestamp, Instant),
+}
+
+impl Clock {
+    /// Whether what is noted as it shows `wall` is of then.
+    fn is_sure(self, wall: Timestamp, now: Instant) -> bool {
+        match self {
+            Self::Own => true,
+            Self::Doubted => false,
+            Self::Vouched(shown, at) => {
+                let expected = shown.saturating_add(now.saturating_duration_since(at));
+                wall.since(expected).max(expected.since(wall)) <= SET
+            }
+        }
+    }
+}
 
 fn is_sure(txn: &Txn<'_>) -> bool {
-    txn.db.is_clock_vouched.load(Ordering::Relaxed)
+    let clock = *txn.db.clock.lock().unwrap_or_else(PoisonError::into_inner);
+    clock.is_sure(txn.now, Instant::now())
 }
 
 /// When this entry came is being noted.
@@ -52,7 +85,7 @@ fn height(bytes: &[u8]) -> Option<Height> {
     <[u8; 8]>::try_from(bytes).ok().map(|height| Height::new(u64::from_be_bytes(height)))
 }
 
-/// It is of all of them.
+/// It is of all of them, or there is none of those any more.
 pub(super) fn entries_settled(txn: &mut Txn<'_>) {
     txn.delete(Cf::Meta, ENTRIES_KEY.to_vec());
 }
@@ -86,11 +119,25 @@ pub(super) fn words_came(txn: &mut Txn<'_>, at: Timestamp) -> Result<Committed, 
 }
 
 impl Store {
-    /// Whether others vouch for the clock by which is noted when something came; until somebody says that they do not, they do.
-    /// What is noted while they do not is put right afterwards, by [`Change::Seen`](super::Change::Seen) and
-    /// [`Change::WordsSeen`](super::Change::WordsSeen).
-    pub fn vouch_clock(&self, is_vouched: bool) {
-        self.db.is_clock_vouched.store(is_vouched, Ordering::Relaxed);
+    /// Others vouch for the clock by which is noted when something came, as it shows this now; `None`: they do not. Until somebody
+    /// says either it is taken for right. What is noted while they do not, or once it was set after they did, is put right
+    /// afterwards, by [`Change::Seen`](super::Change::Seen) and [`Change::WordsSeen`](super::Change::WordsSeen).
+    pub fn vouch_clock(&self, shown: Option<Timestamp>) {
+        let clock = shown.map_or(Clock::Doubted, |shown| Clock::Vouched(shown, Instant::now()));
+        *self.db.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
+    }
+
+    /// Whether it is not sure of some entry when it came.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn has_unsure_entries(&self) -> Result<bool, ReadError> {
+        Ok(self.lowest_unsure()?.is_some())
+    }
+
+    /// The lowest of them; all above it are taken for such.
+    pub(super) fn lowest_unsure(&self) -> Result<Option<Height>, ReadError> {
+        Ok(self.db.get(Cf::Meta, ENTRIES_KEY)?.and_then(|bytes| height(&bytes)))
     }
 
     /// Heights of entries that are noted to have come after `now`, or by a clock that nobody vouched for.
@@ -98,7 +145,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn unsure_entries(&self, now: Timestamp) -> Result<Vec<Height>, ReadError> {
-        let lowest = self.db.get(Cf::Meta, ENTRIES_KEY)?.and_then(|bytes| height(&bytes));
+        let lowest = self.lowest_unsure()?;
         let mut heights = Vec::new();
         for row in self.db.scan(Cf::Seen, &[], &[]) {
             let (key, value) = row?;
@@ -122,13 +169,14 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use belfry_proto::id::{EntryId, RosterVersion};
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::{Change, tests::open};
+    use crate::{
+        clock,
+        store::{Change, tests::open},
+    };
 
     fn extend(store: &Store, charters: Vec<(u64, Vec<u8>)>, heights: std::ops::RangeInclusive<u64>) {
         let head = RosterVersion { height: Height::new(*heights.end()), head: EntryId::new([1; 32]) };
@@ -141,7 +189,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let store = open(&folder);
         extend(&store, vec![], 1..=2);
-        store.vouch_clock(false);
+        store.vouch_clock(None);
         extend(&store, vec![], 3..=5);
         // A charter may cut the log back, and other entries come to stand there.
         extend(&store, vec![(2, vec![2])], 1..=1);
@@ -150,6 +198,7 @@ mod tests {
         let store = open(&folder);
         let seen = |store: &Store, height| store.first_seen(Height::new(height)).unwrap();
         let came = seen(&store, 1).unwrap();
+        assert_eq!([2, 3].map(|height| seen(&store, height)), [None; 2], "nobody goes by what it noted");
         // Noted long before this, by the clock that was behind.
         let at = came.saturating_add(Duration::from_secs(3600));
         let heights = store.unsure_entries(at).unwrap();
@@ -159,5 +208,34 @@ mod tests {
         extend(&store, vec![], 4..=4);
         let later = at.saturating_add(Duration::from_secs(3600));
         assert!(store.unsure_entries(later).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_charter_cuts_off_leaves_no_doubt_about_what_comes_in_its_place() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        extend(&store, vec![], 1..=2);
+        store.vouch_clock(None);
+        extend(&store, vec![], 3..=4);
+        extend(&store, vec![(2, vec![2])], 1..=2);
+        store.vouch_clock(Some(clock::now()));
+        extend(&store, vec![], 3..=4);
+        assert!(!store.has_unsure_entries().unwrap());
+        assert!(store.first_seen(Height::new(4)).unwrap().is_some());
+    }
+
+    /// Whoever listens to others finds it out a second later.
+    #[test]
+    fn what_a_clock_notes_is_sure_until_it_is_set_after_others_vouched_for_it() {
+        let (wall, begun) = (clock::now(), Instant::now());
+        let (hour, second) = (Duration::from_secs(3600), Duration::from_secs(1));
+        let vouched = Clock::Vouched(wall, begun);
+        let later = begun + hour;
+        assert!(vouched.is_sure(wall, begun));
+        assert!(vouched.is_sure(wall.saturating_add(hour + second), later), "as clocks are steered");
+        for set in [wall, wall.saturating_add(2 * hour), wall.saturating_sub(hour), Timestamp::ZERO] {
+            assert!(!vouched.is_sure(set, later), "{set}");
+        }
+        assert!(Clock::Own.is_sure(wall, later) && !Clock::Doubted.is_sure(wall, begun));
     }
 }

@@ -103,7 +103,7 @@ async fn a_stewards_week_begins_when_others_vouch_for_the_clock_that_noted_it() 
         let store = &receiver.site.store;
         let hellos = watch::Sender::new(Hellos::told(&[]));
         let (vouched, ingest) = (receiver.clock(&hellos), receiver.intake.ingest.clone());
-        store.vouch_clock(false);
+        store.vouch_clock(None);
         receiver.holds_erasure(&coalition, &steward, &[&messages[0]], noted).await;
         let seen = || store.withdrawals(messages[0].message_id()).unwrap()[0].word.seen;
         ingest.reweigh_due(&vouched).await.unwrap();

@@ -19,11 +19,17 @@ impl Protocol for Hello {
     const REPLY: &'static str = "hello response";
     /// The largest charter with its signatures: where one is pushed that a listener lacks, what stands behind it comes after it,
     /// the guest's own certificate perhaps. All else is far below: an issuing record is some 2 KiB, the heads of our own logs come
-    /// on top. As many as may be open at once come to 17 MiB.
+    /// on top.
     const REQUEST_LIMIT: usize = MAX_CHARTER + 16 * 1024;
+    /// A pushed page of records or usual charters, of 48 KiB, and a single record that is larger. On all streams of a full lobby
+    /// these come to 16 MiB.
+    const AT_EASE: usize = 64 * 1024;
+    /// Large charters are pushed once each, and take a moment.
+    const LARGE: usize = 8;
     const TIMEOUT: Duration = Duration::from_secs(15);
-    /// A guest asks one thing after the other.
+    /// Both greet at once, while one pulls and pushes.
     const STREAMS: usize = 4;
+    /// With the largest requests 17 MiB; of guests, a quarter of it.
     const OPEN: usize = 64;
     const OPEN_PER_PEER: usize = 4;
 
@@ -45,5 +51,22 @@ impl Protocol for Hello {
             Some(Response::Removed(_)) => vec![Refusal::NotCertified],
             _ => Vec::new(),
         }
+    }
+}
+
+// What guests' requests take while they are answered.
+const _: () = assert!(Hello::OPEN_IN_LOBBY * Hello::REQUEST_LIMIT < 5 * 1024 * 1024);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::config::LobbyLimits;
+
+    /// Beside those that are being answered.
+    #[test]
+    fn requests_that_a_full_lobby_sends_and_never_ends_take_less_than_twenty_mebibytes() {
+        let streams = LobbyLimits::default().total * Hello::STREAMS;
+        let beyond = Hello::LARGE * (Hello::REQUEST_LIMIT - Hello::AT_EASE);
+        assert!(streams * Hello::AT_EASE + beyond < 20 * 1024 * 1024);
     }
 }

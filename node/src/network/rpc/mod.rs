@@ -45,6 +45,11 @@ pub(super) trait Protocol: Send + Sync + 'static {
     const REPLY: &'static str;
     /// Bytes of one request.
     const REQUEST_LIMIT: usize;
+    /// Bytes that any request may take while it comes. Of those that promise more, [`Self::LARGE`] go on at once and the others
+    /// wait: whoever sends slowly keeps what has come in memory, on each stream that it opens.
+    const AT_EASE: usize = Self::REQUEST_LIMIT;
+    /// Requests beyond that being read at once, of all peers. Too low ⇒ slow senders keep them from others, too high ⇒ memory.
+    const LARGE: usize = 1;
     /// Bytes of one reply.
     const REPLY_LIMIT: usize = MAX_REPLY;
     /// From asking to the last byte of the answer.

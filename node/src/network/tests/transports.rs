@@ -1,6 +1,7 @@
 //! The same over real sockets.
 
 use super::*;
+use crate::testing::eventually;
 
 async fn gossip_over(listen: &str) {
     let lobby = LobbyLimits::default();
@@ -65,12 +66,7 @@ async fn the_kernel_probes_both_ends_of_a_tcp_link() {
     assert!(a.up(b.key()).await && b.up(a.key()).await);
     let port = b.address.to_string().rsplit('/').next().unwrap().parse().unwrap();
     // Now and then data waits for its acknowledgement, by another timer.
-    let probed = timeout(PATIENCE, async {
-        while timers(port) != ["02", "02"] {
-            tokio::task::yield_now().await;
-        }
-    });
-    assert!(probed.await.is_ok(), "{:?}", timers(port));
+    eventually("a probe of each end", async || timers(port) == ["02", "02"]).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Steps before the last only find out what to read: each row still passes the one gate by itself, for each value it is
-//! found by.
+//! found by. Values with many entries take the steps few at a time.
 
 use std::{
     borrow::Cow,
@@ -38,6 +38,9 @@ const ROWS_AROUND: Most = Most { by_member: 500, all: 2_000 };
 /// Rows read ahead of the values they may name. Too low ⇒ more passes over the disk, too high ⇒ memory: each may have as many
 /// bytes as an object.
 const AHEAD: usize = if cfg!(test) { 4 } else { 128 };
+/// Dates of rows that are held at once, some 30 bytes each: values of which there are more are looked for in several steps. Too
+/// low ⇒ more passes over the index, too high ⇒ memory: a whole domain may have thousands, and hundreds are asked for at once.
+const HELD: usize = if cfg!(test) { 8 } else { 16 * 1024 };
 /// Values, in each group counted anew, that are looked for in memory before a thread that may wait for the disk is asked. Too
 /// low ⇒ short questions wait for such a thread, too high ⇒ other requests wait for their hashes.
 const FEW: usize = 16;
@@ -204,12 +207,13 @@ impl Rows {
     }
 }
 
-/// Rows that may name each of these values: of the first in each group, then of the next.
+/// Rows that may name each of these values: of the first in each group, then of the next. `None` if they are more than `held`.
 fn rows<'a>(
     looks: &mut Looks<'_>,
     groups: &[GroupId],
     values: impl Iterator<Item = (&'a Observable, Option<&'a Around>)>,
-) -> Result<Vec<Rows>, QueryError> {
+    held: usize,
+) -> Result<Option<Vec<Rows>>, QueryError> {
     let places: Vec<Vec<Place<'a>>> =
         values.map(|(observable, around)| places(observable, around).collect()).collect();
     let mut rows = vec![Rows::default(); places.len() * groups.len()];
@@ -222,12 +226,30 @@ fn rows<'a>(
             }
         }
     }
-    for (entered, (n, is_exact)) in looks.entered_each(&sought)?.into_iter().zip(is_for) {
+    let Some(each) = looks.entered_each(&sought, held)? else { return Ok(None) };
+    for (entered, (n, is_exact)) in each.into_iter().zip(is_for) {
         if let Some(rows) = rows.get_mut(n) {
             rows.add(entered, is_exact);
         }
     }
-    Ok(rows)
+    Ok(Some(rows))
+}
+
+/// The first of these values, at most so many and as many as rows may be held of, with their rows. One at least.
+fn step<'a>(
+    looks: &mut Looks<'_>,
+    groups: &[GroupId],
+    values: &'a [Value],
+    most: usize,
+) -> Result<(&'a [Value], Vec<Rows>), QueryError> {
+    let mut values = values.get(..most).unwrap_or(values);
+    loop {
+        let held = if values.len() > 1 { HELD } else { usize::MAX };
+        if let Some(rows) = rows(looks, groups, values.iter().map(Value::sought), held)? {
+            return Ok((values, rows));
+        }
+        values = values.get(..values.len().div_ceil(2)).unwrap_or(values);
+    }
 }
 
 /// Reads rows that may name the first of these values, as many as may be read ahead; of how many values all are read then.
@@ -263,23 +285,42 @@ impl Inner {
     pub(super) fn look_up(&self, asking: &Asking<'_>, wanted: Vec<Wanted>) -> Result<Vec<Found>, QueryError> {
         let question = Question::of(wanted.into_iter(), asking.within.around);
         let (groups, mut looks) = (self.groups_of(asking), self.store.looks());
-        let rows = rows(&mut looks, &groups, question.values.iter().map(Value::sought))?;
-        let (mut found, mut ahead) = (Vec::with_capacity(question.values.len()), 0);
-        for (n, value) in question.values.iter().enumerate() {
+        let (mut left, mut most) = (question.values.as_slice(), question.values.len());
+        let mut found = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let (values, rows) = step(&mut looks, &groups, left, most)?;
+            found.extend(self.told_of(asking, &mut looks, &groups, (values, &rows))?);
+            left = left.get(values.len()..).unwrap_or_default();
+            // Few of which much is known may stand before many of which little is.
+            most = values.len().saturating_mul(2);
+        }
+        Ok(question.answers(found))
+    }
+
+    /// What is known of each of these values, in order, by the rows that may name them.
+    fn told_of(
+        &self,
+        asking: &Asking<'_>,
+        looks: &mut Looks<'_>,
+        groups: &[GroupId],
+        (values, rows): (&[Value], &[Rows]),
+    ) -> Result<Vec<Found>, QueryError> {
+        let (mut found, mut ahead) = (Vec::with_capacity(values.len()), 0);
+        for (n, value) in values.iter().enumerate() {
             let left = rows.get(n * groups.len()..).unwrap_or_default();
             if n >= ahead && !left.is_empty() {
-                ahead = n + read_ahead(&mut looks, &groups, left)?;
+                ahead = n + read_ahead(looks, groups, left)?;
             }
             let (mut answer, mut hits) = (value.found(asking.lists), Vec::new());
             for (group, rows) in groups.iter().zip(left) {
                 answer.more |= rows.is_cut;
-                self.naming(&mut looks, asking.principal, *group, value.sought(), &rows.dates, &mut hits)?;
+                self.naming(looks, asking.principal, *group, value.sought(), &rows.dates, &mut hits)?;
             }
             hits.retain(|hit| hit.row.is_meant(&asking.within.stated));
             answer.fill(asking.roster, &value.observable, hits, asking.now);
             found.push(answer);
         }
-        Ok(question.answers(found))
+        Ok(found)
     }
 
     /// [`Self::look_up`] where nothing is known of any of the values, and that is known without the disk.
@@ -316,7 +357,8 @@ impl Inner {
         observable: &Observable,
         hits: &mut Vec<Hit>,
     ) -> Result<(), QueryError> {
-        for rows in rows(looks, &[group], std::iter::once((observable, None)))? {
+        let of_one = std::iter::once((observable, None));
+        for rows in rows(looks, &[group], of_one, usize::MAX)?.unwrap_or_default() {
             self.naming(looks, principal, group, (observable, None), &rows.dates, hits)?;
         }
         Ok(())

@@ -317,7 +317,7 @@ fn a_stewards_week_runs_from_when_its_erasure_came_also_in_a_healed_store() {
         (hidden.created, hidden.received) = (long_ago, long_ago);
         let word = &mut hidden.withdraws.as_mut().unwrap().word;
         (word.created, word.seen) = (long_ago, long_ago);
-        store.vouch_clock(false);
+        store.vouch_clock(None);
         commit(&store, &target);
         commit(&store, &hidden);
         let came = clock::now();
@@ -335,6 +335,21 @@ fn a_stewards_week_runs_from_when_its_erasure_came_also_in_a_healed_store() {
         assert_eq!(held(&healed), (MessageState::Withdrawn, true, 1), "it may be lifted still");
         settle(&healed, came.saturating_add(LIFTED_WITHIN));
         assert_eq!(held(&healed), (MessageState::Withdrawn, false, 1));
+    }
+}
+
+#[test]
+fn an_erasure_that_comes_by_a_clock_that_was_set_since_others_vouched_for_it_is_put_right_later() {
+    let (now, hour) = (clock::now(), std::time::Duration::from_secs(3600));
+    for (shown, is_sure) in
+        [(now, true), (now.saturating_sub(hour), false), (now.saturating_add(hour), false)]
+    {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, &entry(TARGET, AUTHOR, &[], Some(b"sealed")));
+        store.vouch_clock(Some(shown));
+        commit(&store, &withdrawal(2, STEWARD, WithdrawalMode::Erase, TARGET));
+        assert_eq!(store.has_unsure_words().unwrap(), !is_sure);
     }
 }
 

@@ -12,7 +12,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{asked, hides_creator, leaves, marks, told};
+use super::{asked, hides_creator, leaves, marks, tells_on_author, told};
 use crate::{
     query::{filter, words},
     stated::Stated,
@@ -178,6 +178,11 @@ impl Shown {
     /// to be named, whichever of them came first here, or may ask it.
     pub(in crate::query) fn hides_creator(&self) -> bool {
         hides_creator(&self.view)
+    }
+
+    /// Whether it is the name or the marking of an author who asks not to be named: whose it is, its words tell.
+    pub(in crate::query) fn tells_on_author(&self) -> bool {
+        tells_on_author(&self.view)
     }
 
     /// Message that brought it.

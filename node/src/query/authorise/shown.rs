@@ -16,7 +16,7 @@ use super::{asked, hides_creator, leaves, marks, tells_on_author, told};
 use crate::{
     query::{filter, words},
     stated::Stated,
-    store::{Conditions, ObjectView},
+    store::{Conditions, ObjectView, counts_since},
 };
 
 /// An object its principal may have.
@@ -201,6 +201,12 @@ impl Shown {
     #[must_use]
     pub fn created(&self) -> Timestamp {
         self.view.created
+    }
+
+    /// Since when it counts where whoever said something first has it: [`Self::created`], unless it came too late for that.
+    #[must_use]
+    pub fn counts_since(&self) -> Timestamp {
+        counts_since(self.view.created, self.view.date_added)
     }
 
     /// Information classes of its publication.

@@ -111,7 +111,7 @@ impl Publisher {
     }
 
     /// Makes a checked draft durable.
-    pub(super) fn keep(&self, draft: DraftRow) -> Result<(), SubmitError> {
+    fn keep(&self, draft: DraftRow) -> Result<(), SubmitError> {
         // Only new ones need room: what was acknowledged once is told again.
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);

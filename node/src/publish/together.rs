@@ -72,7 +72,14 @@ impl Publisher {
                 Checked::Seen(accepted) => accepted,
             });
         }
-        let Some(first) = drafts.first().map(|draft| draft.publication) else { return Ok(told) };
+        self.keep_all(drafts, given)?;
+        Ok(told)
+    }
+
+    /// Makes checked drafts durable, in one write: all of them, or none.
+    pub(super) fn keep_all(&self, drafts: Vec<DraftRow>, given: Option<Given>) -> Result<(), SubmitError> {
+        let Some(first) = drafts.first().map(|draft| draft.publication) else { return Ok(()) };
+        // Only new ones need room: what was acknowledged once is told again.
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
@@ -87,7 +94,7 @@ impl Publisher {
         if is_queued {
             self.feed.notify(Notice::DraftQueued);
         }
-        Ok(told)
+        Ok(())
     }
 }
 

@@ -12,9 +12,10 @@ mod remains;
 mod request;
 mod rest;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use belfry_proto::{
+    crypto::pae::Pae,
     envelope::{self, Withdrawal, WithdrawalRefusal, Word},
     id::{MessageId, PublicationId},
     limits::MAX_TARGETS,
@@ -40,17 +41,22 @@ use crate::{
 /// draft weighs on memory.
 const MAX_MESSAGES: usize = if cfg!(test) { 8 } else { 16 * MAX_TARGETS };
 
+/// Names a step of a withdrawal in several, by the last one and how many follow this one: whoever has the last finds all.
+fn step_before(last: PublicationId, left: u64) -> PublicationId {
+    let name = Pae::new("belfry/v1/withdrawal-step").part(last.as_ref()).number(left).hash();
+    PublicationId::new(name.first_chunk().copied().unwrap_or_default())
+}
+
 fn fault(error: impl std::error::Error + Send + Sync + 'static) -> WithdrawError {
     SubmitError::Fault(Box::new(error)).into()
 }
 
 impl Publisher {
     /// Checks a withdrawal and makes it a durable draft; of an object that this member says in more messages than one
-    /// draft names, as many drafts as it takes, the last of which is the one to follow.
+    /// draft names, as many drafts as it takes, durable in one write; the last of them is the one to follow.
     ///
     /// # Errors
-    /// [`WithdrawError`]; nothing is kept then, unless the store fails between two drafts: those before stand, and the same
-    /// request goes on with the rest.
+    /// [`WithdrawError`]; nothing is kept then.
     pub async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError> {
         let this = self.clone();
         tokio::task::spawn_blocking(move || this.take_back(&request)).await.map_err(fault)?
@@ -79,33 +85,41 @@ impl Publisher {
         for target in &targets {
             self.may_end(&roster, &word, *target)?;
         }
-        let steps: Vec<&[MessageId]> = targets.chunks(MAX_MESSAGES).collect();
-        if steps.len() > 1 {
-            // What one step stumbles over is told before the first is kept.
-            for step in &steps {
-                self.rests(request, step)?;
-            }
-        }
         let remains = match request.mode {
             WithdrawalMode::Lift => Vec::new(),
             _ => self.remains(&roster, request, &targets),
         };
-        let mut withdrawn = Withdrawn {
-            publication: PublicationId::new([0; 16]),
-            targets: targets.clone(),
-            republished: 0,
-            remains,
-            duplicate: false,
-        };
-        for (left, step) in (0..steps.len()).rev().zip(steps) {
-            let draft = self.draft_of(request, step, word.ground, now)?;
-            // The key stands for all of it: it is seen again once the last step is durable.
-            let draft = DraftRow { idempotency_key: request.scoped_key().filter(|_| left == 0), ..draft };
-            withdrawn.publication = draft.publication;
-            withdrawn.republished += draft.objects.len();
-            self.keep(draft)?;
-        }
-        Ok(withdrawn)
+        let publication = PublicationId::new(rand::random());
+        let drafts = self.steps(request, &targets, word.ground, publication, now)?;
+        let republished = drafts.iter().map(|draft| draft.objects.len()).sum();
+        self.keep_all(drafts, None)?;
+        Ok(Withdrawn { publication, targets, republished, remains, duplicate: false })
+    }
+
+    /// The drafts that end all of these messages, of which the last bears this name, and the key that stands for all.
+    fn steps(
+        &self,
+        request: &WithdrawalRequest,
+        targets: &[MessageId],
+        ground: WithdrawalGround,
+        last: PublicationId,
+        now: Timestamp,
+    ) -> Result<Vec<DraftRow>, WithdrawError> {
+        let steps = targets.chunks(MAX_MESSAGES);
+        let count = steps.len() as u64;
+        (1..)
+            .zip(steps)
+            .map(|(nth, step)| {
+                let (publication, key) = match count - nth {
+                    0 => (last, request.scoped_key()),
+                    left => (step_before(last, left), None),
+                };
+                // They go out as they were made.
+                let created = now.saturating_add(Duration::from_micros(nth - 1));
+                let draft = self.draft_of(request, step, ground, publication, created)?;
+                Ok(DraftRow { idempotency_key: key, ..draft })
+            })
+            .collect()
     }
 
     /// What the same request was answered, if it was made before.
@@ -115,13 +129,17 @@ impl Publisher {
         if seen.digest != request.digest() {
             return Err(SubmitError::IdempotencyMismatch.into());
         }
-        Ok(Some(Withdrawn {
-            publication: seen.publication,
-            targets: seen.withdraws.map(|withdraws| withdraws.targets).unwrap_or_default(),
-            republished: seen.objects.len(),
-            remains: Vec::new(),
-            duplicate: true,
-        }))
+        let publication = seen.publication;
+        let mut steps = vec![seen];
+        for left in 1.. {
+            let Some(before) = self.store.draft(step_before(publication, left))? else { break };
+            steps.push(DraftRow { parts: Vec::new(), ..before });
+        }
+        let republished = steps.iter().map(|step| step.objects.len()).sum();
+        let withdraws = steps.into_iter().rev().filter_map(|step| step.withdraws);
+        let targets = withdraws.flat_map(|withdraws| withdraws.targets).collect();
+        let remains = Vec::new();
+        Ok(Some(Withdrawn { publication, targets, republished, remains, duplicate: true }))
     }
 
     /// The draft that ends these messages, without a key.
@@ -130,10 +148,10 @@ impl Publisher {
         request: &WithdrawalRequest,
         targets: &[MessageId],
         ground: WithdrawalGround,
-        now: Timestamp,
+        publication: PublicationId,
+        created: Timestamp,
     ) -> Result<DraftRow, WithdrawError> {
         let rest = self.rests(request, targets)?;
-        let publication = PublicationId::new(rand::random());
         let audience = rest.first().map_or(Audience::Group, |rest| rest.audience);
         let objects: Vec<(String, String)> = rest
             .iter()
@@ -153,7 +171,7 @@ impl Publisher {
             submitter: request.submitter.clone(),
             idempotency_key: None,
             digest: request.digest(),
-            created: now,
+            created,
             state: if request.hold { DraftState::Held } else { DraftState::Queued },
             messages: Vec::new(),
             key_id: None,
@@ -274,6 +292,7 @@ mod tests {
     use super::*;
     use crate::{
         publish::{
+            drafts::MAX_HELD,
             flush::tests::{flush_all, flusher},
             submission::Submission,
             submit::tests::publisher,
@@ -300,6 +319,18 @@ mod tests {
         Submission { bundle: bundle.to_string().into_bytes(), ..Submission::of(CIDR, "siem") }
     }
 
+    fn request(key: &str) -> WithdrawalRequest {
+        WithdrawalRequest {
+            group: CIDR,
+            named: Named::Objects(vec![OBJECT.to_owned()]),
+            mode: WithdrawalMode::Retract,
+            ground: None,
+            idempotency_key: Some(key.to_owned()),
+            submitter: "siem".to_owned(),
+            hold: false,
+        }
+    }
+
     #[tokio::test]
     async fn what_a_member_says_in_more_messages_than_one_draft_names_it_takes_back_whole() {
         let mut coalition = Coalition::new();
@@ -312,15 +343,6 @@ mod tests {
             publisher.submit(version(n)).await.unwrap();
         }
         flush_all(&mut flusher).await;
-        let request = |key: &str| WithdrawalRequest {
-            group: CIDR,
-            named: Named::Objects(vec![OBJECT.to_owned()]),
-            mode: WithdrawalMode::Retract,
-            ground: None,
-            idempotency_key: Some(key.to_owned()),
-            submitter: "siem".to_owned(),
-            hold: false,
-        };
         let taken = publisher.withdraw(request("all")).await.unwrap();
         assert_eq!((taken.targets.len(), taken.republished, taken.duplicate), (count, count, false));
         let drafts: Vec<DraftRow> = site
@@ -340,6 +362,11 @@ mod tests {
         );
         let again = publisher.withdraw(request("all")).await.unwrap();
         assert!(again.duplicate && again.publication == taken.publication);
+        assert_eq!(
+            (&again.targets, again.republished),
+            (&taken.targets, count),
+            "the answer is that of all steps"
+        );
         flush_all(&mut flusher).await;
         let now = clock::now();
         let work = site.store.to_reweigh(now, 2 * count).unwrap();
@@ -348,5 +375,37 @@ mod tests {
         assert!(matches!(gone, Err(WithdrawError::UnknownObject(_))), "nothing of it is left: {gone:?}");
         let many = WithdrawalRequest { named: Named::Messages(taken.targets), ..request("by id") };
         assert!(matches!(publisher.withdraw(many).await, Err(WithdrawError::TooMany(_))));
+    }
+
+    #[tokio::test]
+    async fn of_a_withdrawal_in_several_steps_all_are_kept_or_none() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let site = Site::new(&coalition, &alice).await;
+        let publisher = publisher(&alice, &site);
+        let mut flusher = flusher(&site);
+        for n in 0..2 * MAX_MESSAGES + 1 {
+            publisher.submit(version(n)).await.unwrap();
+        }
+        let one = site.store.draft(site.store.queued(1).unwrap()[0]).unwrap().unwrap();
+        flush_all(&mut flusher).await;
+        let held = |key: &str| WithdrawalRequest { hold: true, ..request(key) };
+        // Two places are left, and three steps need one each.
+        let others: Vec<DraftRow> = (2..MAX_HELD as u128)
+            .map(|n| PublicationId::new(n.to_be_bytes()))
+            .map(|publication| DraftRow { publication, state: DraftState::Held, ..one.clone() })
+            .collect();
+        let places = publisher.holding.take(&site.store, &others).unwrap();
+        let refused = publisher.withdraw(held("held")).await;
+        assert!(
+            matches!(&refused, Err(WithdrawError::Submit(SubmitError::TooManyHeld { .. }))),
+            "{refused:?}"
+        );
+        assert_eq!(site.store.held_of("siem").unwrap().len(), 0, "nor a first step");
+        drop(places);
+        // However many come at once under one key.
+        let (a, b) = tokio::join!(publisher.withdraw(held("held")), publisher.withdraw(held("held")));
+        assert!(a.is_ok() || b.is_ok(), "{a:?} {b:?}");
+        assert_eq!(site.store.held_of("siem").unwrap().len(), 3, "{a:?} {b:?}");
     }
 }

@@ -159,12 +159,21 @@ fn leaves(policy: &Policy, view: &ObjectView, now: Timestamp) -> Result<(), Held
     if is_outside && view.kept_until.is_some_and(|until| now < until) {
         return Err(Held::Embargo);
     }
-    // What nobody looked at may ask for anything; and whose name or marking this is, it tells itself.
-    let tells_who = || hides_creator(view) && egress::tells_who(&view.kind, &view.id, &view.raw);
-    if is_outside && (view.said_beyond || tells_who()) {
+    // What nobody looked at may ask for anything.
+    if is_outside && (view.said_beyond || tells_on_author(view)) {
         return Err(Held::Terms);
     }
     lets(policy, view, view.member, now)
+}
+
+/// Whether it is the name or the marking of an author who asks not to be named, any time that it says it. Not what others ask who
+/// say these bytes: anybody could hide anybody's name by saying it once more.
+fn tells_on_author(view: &ObjectView) -> bool {
+    let again = view.asked_again.iter().filter(|(by, _)| *by == view.member);
+    let hides = std::iter::once(&view.conditions)
+        .chain(again.map(|(_, conditions)| conditions))
+        .any(|conditions| egress::hides_author(&conditions.terms));
+    (hides || view.said_beyond) && egress::tells_who(&view.kind, &view.id, &view.raw)
 }
 
 /// Whether one of those who say an object's very bytes asks not to be named, whichever of them came first here, or may ask it.

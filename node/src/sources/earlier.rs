@@ -2,7 +2,8 @@
 //!
 //! What they became is known by their bytes, as any submission that comes twice. So each that the feed still has as it was taken is asked for
 //! once more, and nothing of it is handed in. Of one that the feed changed or took back before it could be asked for, nobody here can tell
-//! any more which publications are its own; that is said, once.
+//! any more which publications are its own; that is said, once. So it is of one that the feed lists and does not have, however often it is
+//! asked for.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +15,10 @@ use crate::publish::{file::Reading, submission::Accepted};
 /// What is noted of an event whose publications nobody can tell.
 const UNTOLD: &str = "was taken before it was noted what it became, and is not there as it was then: what the feed takes back of that stays \
                       until a person takes it back";
+
+/// Times that one is asked for in vain. Fewer ⇒ one that a feed lacks for a while is given up, more ⇒ one that never comes back is asked for
+/// longer.
+pub(super) const MOST_ASKED: u8 = 24;
 
 impl State {
     /// Those events; found once, by what is known before a run.
@@ -39,9 +44,20 @@ impl Desk {
         if let Some(first) = gone.first() {
             self.note(&format!("{first} and {} others", gone.len() - 1), UNTOLD);
         }
-        let asked = there.iter().filter(|event| listed.contains(*event)).take(most).copied().collect();
+        let mut asked: Vec<Uuid> = there.iter().filter(|event| listed.contains(*event)).copied().collect();
+        // What was not there before comes behind: it keeps no other from its turn.
+        asked.sort_by_key(|event| self.state.in_vain(event));
+        asked.truncate(most);
         *self.state.unnoted() = there;
         asked
+    }
+
+    /// One of them is listed and cannot be had: it is asked for at a later run, but not for ever.
+    pub(super) fn is_not_there(&mut self, event: Uuid) {
+        if self.state.missed(event) >= MOST_ASKED {
+            self.note(&event.to_string(), UNTOLD);
+            self.state.unnoted().remove(&event);
+        }
     }
 
     /// Notes what an event was made into when it was taken, by its bytes; takes nothing.
@@ -61,6 +77,7 @@ impl Desk {
             }
             None => self.note(&event.to_string(), UNTOLD),
         }
+        self.state.misp_unanswered.remove(&event);
         self.state.unnoted().remove(&event);
         Ok(())
     }

@@ -111,6 +111,7 @@ impl Feed for Misp {
             desk.state.misp_terms = terms;
         }
         desk.state.misp_refused.retain(|uuid| listed.contains(uuid));
+        desk.state.misp_unanswered.retain(|uuid, _| listed.contains(uuid));
         desk.state.unnoted();
         let taken = &desk.state.misp;
         let mut changed: Vec<(u64, Uuid)> = events
@@ -118,8 +119,9 @@ impl Feed for Misp {
             .filter(|(uuid, timestamp)| taken.get(uuid) != Some(timestamp))
             .map(|(uuid, timestamp)| (timestamp, uuid))
             .collect();
-        // As they happened, so that a run that ends early leaves the newest for the next.
-        changed.sort_unstable();
+        // As they happened, so that a run that ends early leaves the newest for the next; but what is named and was not there comes
+        // behind, lest it take every run's turn.
+        changed.sort_unstable_by_key(|(timestamp, uuid)| (desk.state.in_vain(uuid), *timestamp, *uuid));
         let asked = changed.len().min(desk.source.max_items);
         let mut done = Ok(());
         for (count, (timestamp, uuid)) in (1..).zip(changed.into_iter().take(desk.source.max_items)) {
@@ -159,9 +161,9 @@ impl Misp {
     /// Asks once more for events of which it is not known what they were made into, at most `most`.
     async fn earlier(&self, desk: &mut Desk, listed: &BTreeSet<Uuid>, most: usize) -> Result<(), Failure> {
         for (count, uuid) in (1..).zip(desk.to_ask_again(listed, most)) {
-            // What cannot be had now is asked for at the next run.
-            if let Said::Found(answer) = self.remote.get(&self.path(&format!("{uuid}.json")), ACCEPT).await? {
-                desk.look_back(uuid, reading(uuid), answer.body).await?;
+            match self.remote.get(&self.path(&format!("{uuid}.json")), ACCEPT).await? {
+                Said::Found(answer) => desk.look_back(uuid, reading(uuid), answer.body).await?,
+                Said::No(_) | Said::TooLong(_) => desk.is_not_there(uuid),
             }
             if count % UNSAVED == 0 {
                 desk.save().await?;
@@ -180,6 +182,7 @@ impl Misp {
             Said::Found(answer) => answer.body,
             Said::No(status) => {
                 // Named before it was there, perhaps.
+                desk.state.missed(uuid);
                 desk.refuse(&item, &format!("answers {status}; it is asked for again at the next run"));
                 return Ok(None);
             }
@@ -188,6 +191,7 @@ impl Misp {
                 return Ok(Some(true));
             }
         };
+        desk.state.misp_unanswered.remove(&uuid);
         let Some((fate, _)) = desk.file(&item, reading(uuid), body, true).await? else { return Ok(None) };
         match &fate {
             Fate::Taken(accepted) | Fate::Known(accepted) => {

@@ -19,6 +19,8 @@ pub(super) struct State {
     /// Whose cursor follows. With another URL or collection, the place in the old one means nothing.
     pub(super) of: String,
     pub(super) taxii: Cursor,
+    /// How often events that a MISP feed lists were asked for in vain since they were last there.
+    pub(super) misp_unanswered: BTreeMap<Uuid, u8>,
     /// Events of a MISP feed that were taken or refused, and the timestamp they had.
     pub(super) misp: BTreeMap<Uuid, u64>,
     /// Those of them that were refused.
@@ -39,6 +41,20 @@ pub(super) struct State {
     pub(super) misp_names: BTreeMap<PublicationId, PublicationId>,
     /// Withdrawals of what was made of events that are gone, until these come again.
     pub(super) misp_leaving: BTreeMap<Uuid, Vec<PublicationId>>,
+}
+
+impl State {
+    /// How often this event was asked for in vain.
+    pub(super) fn in_vain(&self, event: &Uuid) -> u8 {
+        self.misp_unanswered.get(event).copied().unwrap_or_default()
+    }
+
+    /// It was once more; how often by now.
+    pub(super) fn missed(&mut self, event: Uuid) -> u8 {
+        let times = self.in_vain(&event).saturating_add(1);
+        self.misp_unanswered.insert(event, times);
+        times
+    }
 }
 
 /// Publications of one event.

@@ -94,7 +94,7 @@ pub use logs::Counts;
 pub use migrate::Version;
 pub use objects::ObjectView;
 pub use observables::{Entered, Looks, Most, Sought};
-pub use ownership::{Claimed, owner};
+pub use ownership::{Claimed, counts_since, owner};
 pub use pages::{Page, PageQuery};
 pub use parking::Parker;
 pub use past::Lost;

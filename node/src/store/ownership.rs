@@ -45,6 +45,18 @@ impl Claimed {
     }
 }
 
+/// Whether a word came too late to be believed about when it was made.
+fn is_late(created: Timestamp, added: Timestamp) -> bool {
+    added.since(created) > LATE
+}
+
+/// Since when a word counts against others' that were here before it or came after: since it was made, by its author's clock; since it
+/// came, if that was too late.
+#[must_use]
+pub fn counts_since(created: Timestamp, added: Timestamp) -> Timestamp {
+    if is_late(created, added) { added } else { created }
+}
+
 /// Who owns an object, of these rows that say it.
 #[must_use]
 pub fn owner(rows: impl IntoIterator<Item = Claimed>) -> Option<MemberId> {
@@ -59,8 +71,7 @@ pub fn owner(rows: impl IntoIterator<Item = Claimed>) -> Option<MemberId> {
     by_arrival.sort_by_key(|row| row.added);
     let rank = |row: &Claimed| (row.created, row.message);
     let held = by_arrival.into_iter().reduce(|held, claim| {
-        let is_late = claim.added.since(claim.created) > LATE;
-        if !is_late && rank(&claim) < rank(&held) { claim } else { held }
+        if !is_late(claim.created, claim.added) && rank(&claim) < rank(&held) { claim } else { held }
     });
     held.map(|row| row.member)
 }

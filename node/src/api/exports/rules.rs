@@ -1,10 +1,13 @@
 //! Detection rules as their authors wrote them, a file each: Sigma, YARA, Snort, Suricata.
 //!
 //! What cannot be a rule of its language is left out and named in the index, because it may take everything down that is loaded with it. So may a
-//! second rule of one number: of Snort's and Suricata's rules the one said first keeps its number, and every other is given one
-//! that follows from its object's id, the same at each node and each time.
+//! second rule of one number: of Snort's and Suricata's rules the one said first keeps its number (as with whose an object is, what comes
+//! late takes nothing from what is here), and every other is given one that follows from its object's id, the same at each node and each time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use belfry_proto::stix::{
     indicator::Indicator,
@@ -26,6 +29,9 @@ use crate::{
 /// Rules that need a number get one from here on, beyond those that exports of format `suricata` use.
 const FIRST_SID: u32 = 4_100_000_000;
 const SIDS: u32 = 190_000_000;
+/// Numbers that are tried for a rule by its object's id. Fewer ⇒ of many rules some get one that depends on which others there are, more ⇒ who
+/// takes them on purpose makes all of them be tried.
+const TRIES: usize = 16;
 /// Of what is left out, as many are named.
 const NAMED: usize = 1_000;
 
@@ -87,9 +93,10 @@ impl<'a> Written<'a> {
         let Some(language) = Language::of(&indicator.pattern_type) else {
             return Err("is in no language that is written as files".to_owned());
         };
-        // Rules are read by people before they are run: nothing may hide in them.
+        // Rules are read by people before they are run: nothing may hide in them. What a text's first mark tells is only how it is encoded.
+        let text = indicator.pattern.strip_prefix('\u{feff}').unwrap_or(&indicator.pattern);
         let hides = |c: char| neutral::steers(c) && !matches!(c, '\n' | '\t' | '\r');
-        if indicator.pattern.chars().any(hides) {
+        if text.chars().any(hides) {
             return Err("holds characters that steer how it is shown".to_owned());
         }
         let rules = match language {
@@ -121,7 +128,7 @@ fn number(written: &mut [Written<'_>], is_ours: impl Fn(u32) -> bool) {
     order.sort_by_cached_key(|at| {
         written.get(*at).map(|rule| {
             let object = rule.released.object();
-            (object.created(), object.id().to_owned())
+            (object.counts_since(), object.id().to_owned())
         })
     });
     let mut taken: BTreeMap<Language, BTreeSet<(u32, u32)>> = BTreeMap::new();
@@ -136,16 +143,56 @@ fn number(written: &mut [Written<'_>], is_ours: impl Fn(u32) -> bool) {
         }
     }
     // Behind all that have one: what is given takes nobody's.
+    let mut rest: BTreeMap<(Language, u32), Range<u32>> = BTreeMap::new();
     for (at, nth) in without {
         let Some(rule) = written.get_mut(at) else { continue };
         let taken = taken.entry(rule.language).or_default();
         let name = format!("{} {nth}", rule.released.object().id());
         let Some((one, sid)) = rule.rules.get_mut(nth) else { continue };
-        let first = blake3::hash(name.as_bytes());
-        let first = first.as_bytes().first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes)) % SIDS;
-        let mut tries = (0..SIDS).map(|step| FIRST_SID + (first + step) % SIDS);
-        if let Some(free) = tries.find(|sid| taken.insert((one.gid, *sid))) {
+        let rest = rest.entry((rule.language, one.gid)).or_insert(FIRST_SID..FIRST_SID + SIDS);
+        if let Some(free) = free(&name, rest, |sid| taken.insert((one.gid, sid))) {
             *sid = free;
         }
+    }
+}
+
+/// The number that a rule is given: the first it may take of those that follow from its name; else of the rest, of which none is tried
+/// twice.
+fn free(name: &str, rest: &mut Range<u32>, mut takes: impl FnMut(u32) -> bool) -> Option<u32> {
+    let mut bytes = [0_u8; 4 * TRIES];
+    blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut bytes);
+    let (tries, _) = bytes.as_chunks::<4>();
+    let mut tries = tries.iter().map(|bytes| FIRST_SID + u32::from_be_bytes(*bytes) % SIDS);
+    tries.find(|sid| takes(*sid)).or_else(|| rest.find(|sid| takes(*sid)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_takes_numbers_on_purpose_makes_no_other_rule_search_long() {
+        let name = "indicator--00000000-0000-4000-8000-000000000001 0";
+        let mut taken = BTreeSet::new();
+        let mut rest = FIRST_SID..FIRST_SID + SIDS;
+        let give = |taken: &mut BTreeSet<u32>, rest: &mut Range<u32>| {
+            let mut tried = 0;
+            let given = free(name, rest, |sid| {
+                tried += 1;
+                taken.insert(sid)
+            });
+            (given.unwrap(), tried)
+        };
+        let (first, tried) = give(&mut taken, &mut rest);
+        assert_eq!(tried, 1);
+        // All that follow it.
+        taken.extend((first..).take(10_000));
+        let (second, tried) = give(&mut taken, &mut rest);
+        assert!(tried <= TRIES && !(first..first + 10_000).contains(&second), "{tried}: {first} {second}");
+        // And all that are tried, and the first of the rest.
+        while give(&mut taken, &mut rest.clone()).1 <= TRIES {}
+        taken.extend(rest.clone().take(10_000));
+        assert!(give(&mut taken, &mut rest).1 > 10_000);
+        assert_eq!(give(&mut taken, &mut rest).1, TRIES + 1, "what was tried once is not again");
     }
 }

@@ -146,6 +146,40 @@ async fn names_and_markings_of_whoever_must_not_be_named_stay_inside() {
 }
 
 #[tokio::test]
+async fn by_saying_it_again_another_member_hides_nobodys_name_or_marking_and_its_author_does() {
+    let site = Site::new().await;
+    let version = "2026-01-01T00:00:00.000Z";
+    let object = |kind: &str, more: Value| {
+        let mut json = json!({
+            "type": kind, "spec_version": "2.1", "id": format!("{kind}--00000000-0000-4000-8000-000000000001"),
+            "created": version, "modified": version,
+        });
+        json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Put::json(json).tlp(Tlp::Green)
+    };
+    let marking = object(
+        "marking-definition",
+        json!({ "definition_type": "statement", "definition": { "statement": "Copyright ACME" } }),
+    );
+    let name = object("identity", json!({ "name": "ACME Ltd" }));
+    let cloud = Scope { ceiling: Tlp::Green, audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let cloud = site.token("cloud", cloud).await;
+    let read = async || {
+        let told = site.get(&cloud, "/taxii2/root/collections/cidr/objects/").await;
+        let told = String::from_utf8(told.body).unwrap();
+        (told.contains("Copyright ACME"), told.contains("ACME Ltd"))
+    };
+    for put in [&marking, &name] {
+        site.put(&[put.clone(), under(put.clone().by(OTHER), "attribution=must-not")]).await;
+    }
+    assert_eq!(read().await, (true, true), "it is not its to hide");
+    site.put(&[under(marking, "attribution=must-not")]).await;
+    assert_eq!(read().await, (false, true), "its author hides it");
+    site.put(&[under(name, "attribution=must-not")]).await;
+    assert_eq!(read().await, (false, false));
+}
+
+#[tokio::test]
 async fn what_is_asked_when_it_is_said_again_holds_for_others_tools_whichever_came_first() {
     let site = Site::new().await;
     let amber = |put: Put| Put { pap: Pap::Amber.into(), ..put };

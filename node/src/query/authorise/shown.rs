@@ -12,11 +12,11 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{asked, hides_creator, leaves, marks, told};
+use super::{asked, hides_creator, leaves, marks, tells_on_author, told};
 use crate::{
     query::{filter, words},
     stated::Stated,
-    store::{Conditions, ObjectView},
+    store::{Conditions, ObjectView, counts_since},
 };
 
 /// An object its principal may have.
@@ -180,6 +180,11 @@ impl Shown {
         hides_creator(&self.view)
     }
 
+    /// Whether it is the name or the marking of an author who asks not to be named: whose it is, its words tell.
+    pub(in crate::query) fn tells_on_author(&self) -> bool {
+        tells_on_author(&self.view)
+    }
+
     /// Message that brought it.
     #[must_use]
     pub fn message(&self) -> MessageId {
@@ -196,6 +201,12 @@ impl Shown {
     #[must_use]
     pub fn created(&self) -> Timestamp {
         self.view.created
+    }
+
+    /// Since when it counts where whoever said something first has it: [`Self::created`], unless it came too late for that.
+    #[must_use]
+    pub fn counts_since(&self) -> Timestamp {
+        counts_since(self.view.created, self.view.date_added)
     }
 
     /// Information classes of its publication.

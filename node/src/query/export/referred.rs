@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use belfry_proto::{
     id::GroupId,
     stix::{
-        egress::{self, Policy, Use},
+        egress::{Policy, Use},
         marking::Tlp,
         observable::Observable,
     },
@@ -48,11 +48,6 @@ impl Refers {
     }
 }
 
-/// Whether it is the marking or the name of one who must not be named: whose it is, its words tell.
-fn says_who(row: &Shown) -> bool {
-    row.hides_creator() && egress::tells_who(row.kind(), row.id(), row.raw())
-}
-
 impl Inner {
     /// Those of an export's objects, each once; TLP's own definitions left out, which every bundle has. Also when the first of
     /// those that only an embargo holds back may leave.
@@ -83,7 +78,7 @@ impl Inner {
             let rows: Vec<Shown> = rows.into_iter().filter_map(|row| admit(principal, row)).collect();
             // The newest that may: the same words may have been said under several markings.
             let said = claims::shown(rows).into_iter().rev().filter(|row| !row.is_tombstone());
-            for row in said.filter(|row| !says_who(row)) {
+            for row in said.filter(|row| !row.tells_on_author()) {
                 let frees = frees_at(&policy, &row, now);
                 changes = changes.into_iter().chain(frees).min();
                 if let Ok(released) = release(&policy, row, now) {

@@ -36,26 +36,28 @@ pub(super) fn events(of: &[(u8, &[&'static str])]) -> Events {
 
 pub(super) async fn feed(events: &Events) -> Server {
     let events = Arc::clone(events);
-    Server::start(Arc::new(move |target: &str, _: &str| {
-        let events = events.lock().unwrap();
-        if target == "/feed/manifest.json" {
-            let manifest: serde_json::Map<String, Value> =
-                events.iter().map(|(n, (at, _))| (uuid(*n), json!({ "timestamp": at }))).collect();
-            return (200, String::new(), Value::Object(manifest).to_string());
-        }
-        let found = events.iter().find(|(n, _)| target == format!("/feed/{}.json", uuid(**n)));
-        let Some((n, (at, domains))) = found else { return (404, String::new(), String::new()) };
-        let attributes = domains.iter().map(|domain| {
-            json!({ "uuid": attribute(*n, domain), "type": "domain", "value": domain, "to_ids": true,
-                    "timestamp": THEN.to_string() })
-        });
-        let event = json!({ "Event": {
-            "uuid": uuid(*n), "info": "x", "date": "2026-11-20", "timestamp": at.to_string(),
-            "Attribute": attributes.collect::<Vec<_>>(),
-        } });
-        (200, String::new(), event.to_string())
-    }))
-    .await
+    Server::start(Arc::new(move |target: &str, _: &str| answer(&events, target))).await
+}
+
+/// What a feed of these answers: status, more headers, body.
+pub(super) fn answer(events: &Events, target: &str) -> (u16, String, String) {
+    let events = events.lock().unwrap();
+    if target == "/feed/manifest.json" {
+        let manifest: serde_json::Map<String, Value> =
+            events.iter().map(|(n, (at, _))| (uuid(*n), json!({ "timestamp": at }))).collect();
+        return (200, String::new(), Value::Object(manifest).to_string());
+    }
+    let found = events.iter().find(|(n, _)| target == format!("/feed/{}.json", uuid(**n)));
+    let Some((n, (at, domains))) = found else { return (404, String::new(), String::new()) };
+    let attributes = domains.iter().map(|domain| {
+        json!({ "uuid": attribute(*n, domain), "type": "domain", "value": domain, "to_ids": true,
+                "timestamp": THEN.to_string() })
+    });
+    let event = json!({ "Event": {
+        "uuid": uuid(*n), "info": "x", "date": "2026-11-20", "timestamp": at.to_string(),
+        "Attribute": attributes.collect::<Vec<_>>(),
+    } });
+    (200, String::new(), event.to_string())
 }
 
 pub(super) fn publishing(port: u16) -> String {

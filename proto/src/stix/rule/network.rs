@@ -118,9 +118,22 @@ fn one(language: Language, rule: &str, start: usize) -> Result<Rule, Fault> {
     if !bare(body.get(begins..).unwrap_or_default()).is_empty() || begins == 0 {
         return Err(Fault::Option);
     }
+    if language == Language::Snort {
+        options.acts |= may_act(body);
+    }
     let end = start + open + 1 + begins;
     let (sid, at) = options.sid.map_or((None, end..end), |(sid, at)| (Some(sid), at));
     Ok(Rule { gid: options.gid.unwrap_or(1), sid, acts: options.acts, at })
+}
+
+/// Whether one of a rule's options acts as Snort 2 reads it: it joins lines, and ends an option at each `;`, in quotes or not.
+fn may_act(body: &str) -> bool {
+    let lines = body.lines().map(str::trim);
+    let whole: String = lines.map(|line| line.strip_suffix('\\').unwrap_or(line)).collect();
+    whole.split(';').any(|option| {
+        let word = bare(option).split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        ACTING.iter().any(|known| word.eq_ignore_ascii_case(known))
+    })
 }
 
 /// Without what stands around it, a line's continuation included.
@@ -274,6 +287,26 @@ mod tests {
         let long = format!("alert tcp any any -> any any (msg:\"{}\"; sid:1;)", "a".repeat(MOST));
         assert_eq!(fault(Language::Suricata, &long), Some(Fault::Long));
         assert_eq!(fault(Language::Snort, &long), None);
+    }
+
+    #[test]
+    fn an_option_that_acts_hides_in_no_quotes() {
+        let acts = |language, options: &str| {
+            let rules = read(language, &format!("alert tcp any any -> any any ({options} sid:1;)")).unwrap();
+            rules.iter().any(|rule| rule.acts)
+        };
+        for hidden in [
+            "msg:\"a; resp:rst_all; b\";",
+            "msg:\"a;react\";",
+            "content:\"a;\\\n  Replace:\\\"b\\\"; c\";",
+            "msg:\"a; re\\\n  act; b\";",
+        ] {
+            assert!(acts(Language::Snort, hidden), "{hidden}");
+        }
+        for harmless in ["msg:\"resp:x; no reaction\";", "msg:\"a; reacts\"; reference:url,e.be/react;"] {
+            assert!(!acts(Language::Snort, harmless), "{harmless}");
+        }
+        assert!(!acts(Language::Suricata, "msg:\"a\\; react\\; b\";"), "which ends no option there");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Sigma: a YAML mapping. Only its outermost lines are read, and what every reader of YAML refuses in them.
+//! Sigma: a YAML mapping. Only its outermost lines are read, and what every reader of YAML refuses in them. Blocks of text are told apart,
+//! for within their indentation anything may stand.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +8,29 @@ use serde_json::Value;
 use super::{Fault, Flaw};
 
 pub(super) fn check(text: &str) -> Result<(), Flaw> {
+    // A mark of its bytes' order is part of no text (YAML 1.2 §5.2).
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('{') {
         return json(text);
     }
     let mut all: BTreeSet<&str> = BTreeSet::new();
     let mut names: BTreeSet<&str> = BTreeSet::new();
     let (mut last, mut has_condition) = ("", false);
+    let mut block: Option<Block> = None;
     for (number, line) in (1..).zip(text.lines()) {
         let flaw = |fault| Flaw { line: number, fault };
         let said = line.trim();
-        if said.is_empty() || said.starts_with('#') {
+        if said.is_empty() {
             continue;
         }
+        if block.as_mut().is_some_and(|block| block.holds(line)) {
+            continue;
+        }
+        block = None;
+        if said.starts_with('#') {
+            continue;
+        }
+        block = Block::behind(line);
         let indent = line.len() - line.trim_start().len();
         if line.get(..indent).is_some_and(|indent| indent.contains('\t')) {
             return Err(flaw(Fault::Tab));
@@ -57,6 +69,55 @@ pub(super) fn check(text: &str) -> Result<(), Flaw> {
     match has("title") && (is_rule || has("correlation")) {
         true => Ok(()),
         false => Err(Flaw { line: 1, fault: Fault::Missing }),
+    }
+}
+
+/// A text of several lines, as `|` or `>` begins one.
+struct Block {
+    /// Column of what it belongs to: its lines stand beyond.
+    beyond: usize,
+    /// Spaces before its first line, once that is read.
+    indent: Option<usize>,
+}
+
+impl Block {
+    /// The one that begins behind a line, if its last word says so.
+    fn behind(line: &str) -> Option<Self> {
+        let line = line.split(" #").next().unwrap_or_default();
+        let begins = |word: &str| {
+            word.starts_with(['|', '>']) && word.chars().skip(1).all(|c| matches!(c, '+' | '-' | '0'..='9'))
+        };
+        let mut words = line.split_whitespace().rev();
+        let may_begin = words.next().is_some_and(begins)
+            && words
+                .next()
+                .is_some_and(|word| word.ends_with(':') || word == "-" || word.starts_with(['!', '&']));
+        if !may_begin {
+            return None;
+        }
+        let mut within = line.trim_start_matches(' ');
+        let mut beyond = line.len() - within.len();
+        // Of a list's entry that is a mapping, it belongs to the name behind the dash.
+        while let Some(entry) = within.strip_prefix("- ").map(|entry| entry.trim_start_matches(' ')) {
+            if begins(entry.trim_end()) {
+                break;
+            }
+            beyond = line.len() - entry.len();
+            within = entry;
+        }
+        Some(Self { beyond, indent: None })
+    }
+
+    /// Whether a line that is not empty is one of its own.
+    fn holds(&mut self, line: &str) -> bool {
+        let spaces = line.len() - line.trim_start_matches(' ').len();
+        match self.indent {
+            Some(indent) => spaces >= indent,
+            None => {
+                self.indent = Some(spaces);
+                spaces > self.beyond
+            }
+        }
     }
 }
 
@@ -107,6 +168,31 @@ mod tests {
             [RULE, &RULE.replace('\n', "\r\n"), &format!("---\n{RULE}"), &collection, correlation, json]
         {
             assert_eq!(check(text), Ok(()), "{text}");
+            let marked = format!("\u{feff}{text}");
+            assert_eq!(check(&marked), Ok(()), "with a mark before it: {text}");
+        }
+    }
+
+    #[test]
+    fn a_tab_is_the_content_of_a_block_and_indents_nothing() {
+        for block in [
+            "notes: |\n    Finds:\n    \twhat\n  \n    # and\n    \tmore\n",
+            "notes: >-  # folded\n  \tat once\n",
+            "more:\n- |\n  a\n  \tb\n",
+            "more:\n  - a: |2\n      c\n      \td\n    e: f\n",
+        ] {
+            assert_eq!(check(&format!("{RULE}{block}")), Ok(()), "{block}");
+        }
+        let lines = RULE.lines().count();
+        for (block, line) in [
+            ("notes: |\n    a\n  \tb\n", 3),
+            ("notes: |\n\ta\n", 2),
+            ("notes: |\n  a\nmore:\n  \tb: c\n", 4),
+            ("notes:\n  - a: |\n    \tb\n", 3),
+            ("notes: a | b\n  \tc\n", 2),
+        ] {
+            let expected = Flaw { line: lines + line, fault: Fault::Tab };
+            assert_eq!(check(&format!("{RULE}{block}")), Err(expected), "{block}");
         }
     }
 

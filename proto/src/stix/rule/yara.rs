@@ -10,6 +10,14 @@ const LONGEST: usize = 128;
 
 pub(super) fn check(text: &str) -> Result<(), Flaw> {
     let tokens = tokens(text)?;
+    // Wherever it stands: the scanner draws the file in, before anybody asks what it stands in. It may follow a number's last digit.
+    let included = tokens.windows(2).find_map(|pair| match pair {
+        [(at, Token::Word(word)), (_, Token::Quoted)] => word.ends_with("include").then_some(*at),
+        _ => None,
+    });
+    if let Some(at) = included {
+        return Err(Flaw::at(text, at, Fault::Include));
+    }
     let mut names: BTreeSet<&str> = BTreeSet::new();
     let mut rest = tokens.iter();
     while let Some(&(at, token)) = rest.next() {
@@ -93,7 +101,6 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token<'_>)>, Flaw> {
     while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
         let rest = text.get(at..).unwrap_or_default();
         let flaw = |fault| Flaw::at(text, at, fault);
-        let before = found.last().map(|(_, token)| *token);
         let (length, token) = if rest.starts_with("//") {
             (rest.find('\n').unwrap_or(rest.len()), None)
         } else if rest.starts_with("/*") {
@@ -101,7 +108,8 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token<'_>)>, Flaw> {
             (inner.ok_or_else(|| flaw(Fault::Comment))? + 4, None)
         } else if c == '"' {
             (closed(rest, '"').ok_or_else(|| flaw(Fault::Quote))?, Some(Token::Quoted))
-        } else if c == '/' && before.is_some_and(begins_expression) {
+        } else if c == '/' {
+            // Wherever it stands: what divides is `\`.
             (closed(rest, '/').ok_or_else(|| flaw(Fault::Quote))?, Some(Token::Expression))
         } else if c.is_whitespace() {
             (c.len_utf8(), None)
@@ -119,11 +127,6 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token<'_>)>, Flaw> {
 
 fn is_part(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$')
-}
-
-/// Behind what a slash is no division.
-fn begins_expression(before: Token<'_>) -> bool {
-    matches!(before, Token::Sign('=' | '(' | ',') | Token::Word("matches" | "and" | "or" | "not"))
 }
 
 /// Length of what begins with this mark and ends with it in the same line, nothing escaped.
@@ -153,8 +156,9 @@ mod tests {
     fn rules_as_they_are_published_pass() {
         for text in [
             "rule a { condition: true }",
-            "import \"pe\"\n// } not this\n/* nor { this */\nprivate global rule A_1 : tag other\n{\n  meta:\n    author = \"a \\\" }\"\n  strings:\n    $a = \"}\" nocase\n    $h = { 4D 5A [2-4] ( 90 | ?? ) } // MZ\n    $r = /ab{2,3}\\/\\}/i\n  condition:\n    ($a or $h) and pe.number_of_sections / 2 > 1 and #r > 0 and filesize < 1MB\n}\nrule b { condition: A_1 and \"a}\" matches /}/ }",
+            "import \"pe\"\n// } not this\n/* nor { this */\nprivate global rule A_1 : tag other\n{\n  meta:\n    author = \"a \\\" }\"\n  strings:\n    $a = \"}\" nocase\n    $h = { 4D 5A [2-4] ( 90 | ?? ) } // MZ\n    $r = /ab{2,3}\\/\\}/i\n  condition:\n    ($a or $h) and pe.number_of_sections \\ 2 > 1 and #r > 0 and filesize < 1MB\n}\nrule b { condition: A_1 and \"a}\" matches /}/ }",
             "rule c{strings:$a={00}condition:$a}",
+            "// include \"a\"\nrule d : include { meta: include = \"include \\\"a\\\"\" condition: \"b\" matches /include \"a\"/ }",
         ] {
             assert_eq!(check(text), Ok(()), "{text}");
         }
@@ -176,6 +180,10 @@ mod tests {
             ("include \"/etc/passwd\" rule a { condition: true }", Fault::Include),
             ("rule a { condition: true } rule a { condition: false }", Fault::Twice),
             ("index=main evil", Fault::Declaration),
+            ("rule a { condition: true include \"/etc/passwd\" }", Fault::Include),
+            ("rule a { meta: include \"/etc/passwd\" condition: true }", Fault::Include),
+            ("rule a { condition: 1include \"/etc/passwd\" }", Fault::Include),
+            ("rule a { condition: filesize / 2 > 1 }", Fault::Quote),
         ] {
             assert_eq!(fault(text), Some(expected), "{text}");
         }

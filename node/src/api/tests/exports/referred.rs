@@ -105,6 +105,23 @@ async fn whose_statement_a_marking_is_no_bundle_tells_where_its_author_must_not_
 }
 
 #[tokio::test]
+async fn another_member_keeps_no_name_or_marking_out_of_a_bundle_by_saying_it_again() {
+    let config = [("in", "stix", ""), ("out", "stix", "audience = \"outside\"")];
+    let site = Site::exporting(&profiles(&config)).await;
+    let token = site.reader().await;
+    let hidden = Conditions { terms: vec!["attribution=must-not".to_owned()], ..Conditions::default() };
+    let marked = by(1, &json!({ "object_marking_refs": [statement().id] }));
+    site.put(&[identity(1), statement(), marked.clone()]).await;
+    for said in [identity(1), statement()] {
+        site.put(&[Put { conditions: hidden.clone(), ..said.by(OTHER) }]).await;
+    }
+    for export in ["in", "out"] {
+        let all = [identity(1).id, marked.id.clone(), statement().id];
+        assert_eq!(site.bundled(&token, export).await, all, "{export}");
+    }
+}
+
+#[tokio::test]
 async fn what_others_say_openly_does_not_tell_whose_an_object_is_whose_author_must_not_be_named() {
     let config = [("in", "stix", ""), ("out", "stix", "audience = \"outside\"")];
     let site = Site::exporting(&profiles(&config)).await;

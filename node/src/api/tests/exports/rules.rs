@@ -1,6 +1,6 @@
 //! Rules that members wrote, as files: of every language, and what their actions do where they are loaded.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use belfry_proto::{schema::Pap, stix::marking::Tlp};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use super::{
     },
     domain, profiles,
 };
+use crate::clock;
 
 /// A rule as a file of its own, in the language that it is written in.
 fn rule(n: u32, kind: &str, text: &str) -> Put {
@@ -48,6 +49,7 @@ async fn a_rule_is_a_file_of_its_language_as_its_author_wrote_it_and_named_in_th
         rule(5, "spl", "index=main evil"),
         rule(6, "snort", "alert tcp any any -> any any (msg:\"\u{202e}\"; sid:2;)"),
         domain(7, "evil.be"),
+        rule(8, "sigma", &format!("\u{feff}{sigma}")),
     ])
     .await;
     let id = |n: u32| Put::indicator(n).id;
@@ -56,6 +58,7 @@ async fn a_rule_is_a_file_of_its_language_as_its_author_wrote_it_and_named_in_th
         (format!("{}.rules", id(2)), format!("{snort}\n")),
         (format!("{}.rules", id(3)), format!("{snort}\n")),
         (format!("{}.yar", id(4)), "rule a { condition: true }\n".to_owned()),
+        (format!("{}.yml", id(8)), format!("\u{feff}{sigma}")),
     ];
     assert_eq!(site.rules(&token, "rules").await, BTreeMap::from(expected.clone()));
     assert_eq!(
@@ -66,9 +69,9 @@ async fn a_rule_is_a_file_of_its_language_as_its_author_wrote_it_and_named_in_th
     let index: Value = serde_json::from_str(&site.text(&token, "rules").await).unwrap();
     let told: Vec<(&Value, &Value)> =
         index["rules"].as_array().unwrap().iter().map(|one| (&one["pattern_type"], &one["tlp"])).collect();
-    assert!(told.contains(&(&json!("suricata"), &json!("amber"))) && told.len() == 4, "{told:?}");
+    assert!(told.contains(&(&json!("suricata"), &json!("amber"))) && told.len() == 5, "{told:?}");
     let abroad = site.rules(&token, "abroad").await;
-    assert!(abroad.len() == 3 && !abroad.contains_key(&format!("{}.rules", id(3))), "AMBER stays inside");
+    assert!(abroad.len() == 4 && !abroad.contains_key(&format!("{}.rules", id(3))), "AMBER stays inside");
 }
 
 #[tokio::test]
@@ -175,4 +178,27 @@ async fn rules_of_one_number_load_beside_each_other_and_the_first_keeps_it() {
     site.put(&[rule(6, "suricata", &of("third", "sid:1000001;"))]).await;
     let later = sids().await;
     assert!(told.iter().all(|(id, sid)| later[id] == *sid), "news renumber nothing: {later:?}");
+}
+
+#[tokio::test]
+async fn a_message_dated_back_takes_no_number_of_a_rule_that_is_here() {
+    let site = Site::exporting(&profiles(&[("rules", "rules", "")])).await;
+    let token = site.reader().await;
+    let of = |n: u32, minutes: u64| {
+        let text = format!("alert tcp any any -> any any (msg:\"{n}\"; sid:1000001;)");
+        let created = clock::now().saturating_sub(Duration::from_secs(60 * minutes));
+        Put { created: Some(created), ..rule(n, "suricata", &text) }
+    };
+    let has_it = async || {
+        let index: Value = serde_json::from_str(&site.text(&token, "rules").await).unwrap();
+        let told = index["rules"].as_array().unwrap().iter();
+        let has =
+            told.filter(|one| one["sids"][0] == 1_000_001).map(|one| one["id"].as_str().unwrap().to_owned());
+        has.collect::<Vec<_>>()
+    };
+    site.put(&[of(3, 1)]).await;
+    site.put(&[of(1, 60).by(OTHER)]).await;
+    assert_eq!(has_it().await, [Put::indicator(3).id], "an hour late");
+    site.put(&[of(2, 5).by(OTHER)]).await;
+    assert_eq!(has_it().await, [Put::indicator(2).id], "said before it, and on its way a while");
 }

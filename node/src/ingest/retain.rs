@@ -60,7 +60,9 @@ impl Ingest {
     ) -> Result<bool, WriteError> {
         let (mut gone, mut has_looked) = (0, true);
         'logs: for log in self.store.all_logs(Some(group)) {
-            // What is held of it may be a year's: one bounded step after the other, others' changes between them.
+            // What is held of it may be a year's: one bounded step after the other, others' changes between them. What one leaves
+            // over comes again with the next.
+            let mut listed = Vec::new();
             loop {
                 // Hours may pass until the last of them, and our clock be found wrong meanwhile.
                 let Some(now) = clock.now() else {
@@ -71,7 +73,8 @@ impl Ingest {
                 let store = self.store.clone();
                 let aged = tokio::task::spawn_blocking(move || store.aged(group, log.log, before, CHUNK));
                 let Some(aged) = aged.await.map_err(|_| WriteError::Closed)?? else { break };
-                gone += aged.messages.len();
+                gone += aged.messages.iter().filter(|message| !listed.contains(*message)).count();
+                listed.clone_from(&aged.messages);
                 if self.store.commit(Change::Expire(aged)).await? != Committed::More {
                     break;
                 }

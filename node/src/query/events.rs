@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use belfry_proto::id::GroupId;
 use serde::Serialize;
 
-use super::{Principal, Query, QueryError, Shown, authorise::admit};
+use super::{Principal, Query, QueryError, Shown, authorise::admit, newest::Newest};
 use crate::stated::Stated;
 
 /// Feed entries looked at in one call.
@@ -81,13 +81,12 @@ impl Query {
             let from = gap.map_or(after, |gap| gap.resumes_after);
             let crate::store::FeedPage { rows, position, more } =
                 inner.store.feed_met(principal.scope().audience, from, MAX_ENTRIES)?;
+            let mut newest = Newest::of(inner, &principal, |version: &Shown| wanted.takes(version));
             let mut told = Vec::new();
             for (number, row) in rows {
                 let Some(row) = admit(&principal, row).filter(|row| wanted.takes(row)) else { continue };
                 // Behind a newer version that this reader has, it would be taken for its author's last word.
-                if !row.has_surfaced()
-                    || inner.is_newest(&principal, &row, |version| wanted.takes(version))?
-                {
+                if !row.has_surfaced() || newest.is(&row)? {
                     told.push((number, row));
                 }
             }

@@ -19,10 +19,11 @@ use belfry_proto::{
 };
 
 use super::{
-    Groups, Inner, Principal, Query, QueryError, Scope, Shown, TokenId,
+    Groups, Principal, Query, QueryError, Scope, Shown, TokenId,
     authorise::admit,
     events::gap,
     lists::Loaded,
+    newest::Newest,
     release::{Released, frees_at, release},
 };
 use crate::{clock, config::Hook, query::Gap};
@@ -116,14 +117,14 @@ impl Query {
                 gap,
                 later: Vec::new(),
             };
+            let goes = |version: &Shown| {
+                version.is_told_of(&hook.stated) && release(&hook.policy, version.clone(), vouched).is_ok()
+            };
+            let mut newest = Newest::of(inner, &principal, goes);
             for (number, row) in page.rows {
                 // RED, or of another group: not even counted, as if it were not there.
                 let Some(shown) = admit(&principal, row) else { continue };
-                let goes = |version: &Shown| {
-                    version.is_told_of(&hook.stated)
-                        && release(&hook.policy, version.clone(), vouched).is_ok()
-                };
-                if is_late && !inner.is_newest(&principal, &shown, goes)? {
+                if is_late && !newest.is(&shown)? {
                     continue;
                 }
                 let member = shown.member();
@@ -163,23 +164,6 @@ impl Query {
             expires: None,
         };
         Principal::new(TokenId::new([0; 8]), hook.name.clone(), scope, None)
-    }
-}
-
-impl Inner {
-    /// Whether a row is the newest that its member says of the object, of those that its reader may have and that go the same
-    /// way out.
-    pub(super) fn is_newest(
-        &self,
-        principal: &Principal,
-        row: &Shown,
-        goes: impl Fn(&Shown) -> bool,
-    ) -> Result<bool, QueryError> {
-        let at = |row: &Shown| (row.version_time(), row.date_added());
-        let versions = self.store.versions(row.group(), row.id())?;
-        let mut newer = versions.into_iter().filter_map(|version| admit(principal, version));
-        let is_newer = |version: &Shown| version.member() == row.member() && at(version) > at(row);
-        Ok(!newer.any(|version| is_newer(&version) && goes(&version)))
     }
 }
 

@@ -31,6 +31,7 @@ pub mod lookup;
 mod members;
 mod messages;
 mod newcomers;
+mod newest;
 mod objects;
 mod principal;
 mod proposals;

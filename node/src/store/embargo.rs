@@ -1,10 +1,11 @@
 //! Embargoes: until when they keep an object from readers outside, and that those meet it then.
 //!
 //! ```text
-//! an object comes under an embargo ─┬▶ a row, due at its end ──────────────────────────────────────────┐
-//!                                   └▶ a row by object: what others say of it is kept inside, too      │
-//! a saying under an embargo goes ────▶ a row for each that it kept inside, due at once ───────────────┐│
-//!                                                                                                     ▼▼
+//! an object comes under an embargo ─┬▶ a row, due at its end ─────────────────────────────────────────┐
+//!                                   └▶ a row by object: what others say of it is kept inside, too     │
+//! a saying under an embargo goes ────▶ a row for what it said, and one for all that others say of     │
+//!                                      the object, due at once ──────────────────────────────────────┐│
+//!                                                                                                    ▼▼
 //! Change::EmbargoesOver, by a clock that others vouch for ─┬─ something else keeps it inside ─▶ nothing (due later)
 //!                                                          └─ nothing does ─▶ a row that stands for it, of a fresh date
 //!                                                                             and number in the feed, for readers outside
@@ -17,9 +18,13 @@
 //! The object's own row keeps its date: within the organisation nothing happened to it, and whoever polls there does not
 //! meet it twice. It says where it surfaced, so that readers outside are not shown it where it was added, and so that what
 //! stands for it goes when it goes. Every version surfaces: which is the newest that a reader may have is asked when it
-//! reads. Work left undone by a crash is still a row.
+//! reads. Work left undone by a crash is still a row, and so is what is too much for one step: whoever lets go of a saying looks at
+//! nothing that others say, however much it is.
 
-use std::collections::BTreeSet;
+mod due;
+mod keepers;
+
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId},
@@ -33,122 +38,42 @@ use belfry_proto::{
 };
 use prost::Message;
 
+pub use self::due::Embargo;
+pub(super) use self::keepers::{Known, keep, keeper};
+use self::{due::Gone, keepers::Keepers};
 use super::{
-    ReadError, Store,
+    ReadError,
     columns::{self, Cf, Key},
-    db::Db,
     feed::Feed,
-    messages,
-    objects::{self, MAX_VERSIONS},
-    ownership,
-    presence::Of,
-    removal::{self, End},
+    messages, objects,
+    ownership::Firsts,
+    removal::{self, Reporter},
     rows::Conditions,
     txn::Txn,
-    values::{ClaimValue, ObjectValue, ReporterValue},
+    values::{ObjectValue, ReporterValue},
     vault::damaged,
 };
 
-/// Rows of objects looked at in one step: a few milliseconds. Too low ⇒ more synced batches, too high ⇒ a feed whose embargo ends
-/// at one time holds up the writer.
-const MOST_LOOKED_AT: usize = 1024;
+/// Rows of objects looked at in one step, and about as many to find out whose they are: a few milliseconds. Too low ⇒ more synced
+/// batches, too high ⇒ a feed whose embargo ends at one time holds up the writer.
+const MOST_LOOKED_AT: usize = if cfg!(test) { 64 } else { 1024 };
 
-/// Embargoes on one object that the writer looks at. Beyond it something surfaces early, and is still kept from readers.
-const MOST_KEEPERS: usize = 4096;
+/// Entries of objects that are read, and not opened, in the time that one row takes.
+const ENTRIES_A_ROW: usize = 16;
 
 /// How far dates of one batch may run ahead of its clock, in microseconds: each is one later than the one before.
 const AHEAD: u64 = 60_000_000;
-
-/// Where rows by object begin, behind all that is due: no time does.
-const BY_OBJECT: u8 = u8::MAX;
 
 /// The widest way out there is: what it holds back is held back from everybody outside.
 const OUTSIDE: Policy =
     Policy { purpose: Use::Detect, audience: Audience::Outside, most: Tlp::Amber, unstated_pap: Pap::Clear };
 
-/// Something that is due because an embargo ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Embargo {
-    /// A message's, or that of one of its objects.
-    Message {
-        /// When it ends.
-        ends: Timestamp,
-        /// Whose.
-        message: MessageId,
-    },
-    /// What kept a row inside is gone: due at once.
-    Row {
-        /// Its group.
-        group: GroupId,
-        /// When it was added.
-        added: Timestamp,
-        /// Until when it would have been kept.
-        until: Timestamp,
-    },
-}
-
-impl Embargo {
-    /// When it is due.
-    #[must_use]
-    pub const fn due(self) -> Timestamp {
-        match self {
-            Self::Message { ends, .. } => ends,
-            Self::Row { .. } => Timestamp::ZERO,
-        }
-    }
-
-    /// Where it stands in [`Cf::Embargoes`], and what.
-    pub(super) fn row(self) -> (Vec<u8>, Vec<u8>) {
-        let key = Key::default().u64(self.due().as_micros());
-        match self {
-            Self::Message { message, .. } => (key.bytes(message.as_ref()).done(), Vec::new()),
-            Self::Row { group, added, until } => (
-                key.bytes(&columns::object(group, added.as_micros())).done(),
-                until.as_micros().to_be_bytes().to_vec(),
-            ),
-        }
-    }
-
-    /// `None` of a row by object, behind which nothing is due.
-    fn read(key: &[u8], value: &[u8]) -> Result<Option<Self>, ReadError> {
-        let fault = || damaged(Cf::Embargoes, key, "does not decode");
-        if key.first() == Some(&BY_OBJECT) {
-            return Ok(None);
-        }
-        let (ends, of) = key.split_first_chunk::<8>().ok_or_else(fault)?;
-        if let Some((group, added)) = columns::read_object(of) {
-            let until = value.try_into().map(u64::from_be_bytes).map_err(|_| fault())?;
-            let (added, until) = (Timestamp::from_micros(added), Timestamp::from_micros(until));
-            return Ok(Some(Self::Row { group, added, until }));
-        }
-        let ends = Timestamp::from_micros(u64::from_be_bytes(*ends));
-        Ok(Some(Self::Message { ends, message: MessageId::try_from(of).map_err(|_| fault())? }))
-    }
-}
-
 /// What one message asks where it says one row.
-struct Saying {
-    member: Vec<u8>,
+pub(super) struct Saying {
+    member: MemberId,
     message: MessageId,
-    /// In microseconds; 0 for nothing.
+    /// In microseconds; it asks for an embargo.
     until: u64,
-}
-
-/// Where an object's embargoes begin in [`Cf::Embargoes`], by its place in [`Cf::ById`].
-fn of_object(object: &[u8]) -> Vec<u8> {
-    [&[BY_OBJECT], object].concat()
-}
-
-/// That ‖ member ‖ (until, the last first) ‖ message.
-pub(super) fn keeper(object: &[u8], member: &[u8], until: u64, message: &[u8]) -> Vec<u8> {
-    Key::default().bytes(&of_object(object)).bytes(member).u64(u64::MAX - until).bytes(message).done()
-}
-
-/// Who keeps an object inside by such a row, and until when.
-fn read_keeper(key: &[u8], prefix: &[u8]) -> Option<([u8; 16], u64)> {
-    let (member, rest) = key.strip_prefix(prefix)?.split_first_chunk::<16>()?;
-    let (until, _) = rest.split_first_chunk::<8>()?;
-    Some((*member, u64::MAX - u64::from_be_bytes(*until)))
 }
 
 /// Notes that an object of a message is under an embargo, if it is: `until` is in microseconds, 0 for none. One that seems to be
@@ -160,54 +85,201 @@ pub(super) fn note(txn: &mut Txn<'_>, until: u64, message: MessageId) {
     }
 }
 
-/// Has an embargo keep inside, too, what others say of the object, which has this place in [`Cf::ById`].
-pub(super) fn keep(
-    txn: &mut Txn<'_>,
-    object: &[u8],
-    kind: &str,
-    (member, message): (MemberId, MessageId),
-    until: u64,
-) {
-    if until > 0 && is_finding(kind) {
-        txn.put(Cf::Embargoes, keeper(object, member.as_ref(), until, message.as_ref()), Vec::new());
-    }
+/// One [`end`]: what it looked at, and what it found of objects, each once.
+struct Step {
+    now: Timestamp,
+    /// Rows that may be met.
+    looked_at: usize,
+    /// Rows and entries that this took besides, as so many rows.
+    found: usize,
+    kept: BTreeMap<Vec<u8>, Keepers>,
 }
 
-/// Lets what these embargoes kept inside be met outside, as far as it is over by `now`, for which others vouch. Those that are
-/// too many for one step stand in their rows.
+/// Lets what these embargoes kept inside be met outside, as far as it is over by `now`, for which others vouch. What is too much
+/// for one step stands in its rows.
 pub(super) fn end(
     feed: &mut Feed,
     txn: &mut Txn<'_>,
     over: &[Embargo],
     now: Timestamp,
 ) -> Result<(), ReadError> {
-    let mut looked_at = 0;
+    let mut step = Step { now, looked_at: 0, found: 0, kept: BTreeMap::new() };
     for embargo in over {
-        if looked_at >= MOST_LOOKED_AT {
+        if step.looked_at + step.found >= MOST_LOOKED_AT {
             break;
         }
-        looked_at += 1;
-        txn.delete(Cf::Embargoes, embargo.row().0);
-        let (ends, message) = match *embargo {
-            Embargo::Message { ends, message } => (ends, message),
+        step.found += 1;
+        let (key, _) = embargo.row();
+        let Some(value) = txn.get(Cf::Embargoes, &key)? else { continue };
+        let rest = match *embargo {
+            Embargo::Message { ends, message } => step.message(feed, txn, (ends, message), &value)?,
             Embargo::Row { group, added, until } => {
-                meet(feed, txn, (group, added.as_micros()), until, now)?;
-                continue;
+                step.row(feed, txn, (group, added.as_micros()), until)?;
+                None
+            }
+            Embargo::Object { group, object, member } => {
+                let fault = |_| damaged(Cf::Embargoes, &key, "does not decode");
+                let gone = Gone::decode(value.as_slice()).map_err(fault)?;
+                step.object(feed, txn, (group, &object), member, gone)?
             }
         };
-        let Some(group) = group_of(txn, message)? else { continue };
-        for date in messages::dates_of(txn, message)? {
-            let Some(value) = removal::row(txn, group, date)? else { continue };
-            let saying = saying(txn, group, date, &value, message)?;
-            // Another of its objects may be under another one.
-            let Some(saying) = saying.filter(|saying| saying.until == ends.as_micros()) else { continue };
-            for kept in let_go(txn, group, date, &value, &saying)? {
-                looked_at += 1;
-                meet(feed, txn, (group, kept), ends, now)?;
-            }
+        match rest {
+            Some(rest) => txn.put(Cf::Embargoes, key, rest),
+            None => txn.delete(Cf::Embargoes, key),
         }
     }
     Ok(())
+}
+
+impl Step {
+    /// The end of a message's embargo, of its rows behind the date that `done` says; what to say of the rest, if any is left.
+    fn message(
+        &mut self,
+        feed: &mut Feed,
+        txn: &mut Txn<'_>,
+        (ends, message): (Timestamp, MessageId),
+        done: &[u8],
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(group) = group_of(txn, message)? else { return Ok(None) };
+        let mut through = done.try_into().map_or(0, u64::from_be_bytes);
+        let mut dates = messages::dates_of(txn, message)?;
+        dates.retain(|date| *date > through);
+        dates.sort_unstable();
+        for date in dates {
+            if self.is_full() {
+                return Ok(Some(through.to_be_bytes().to_vec()));
+            }
+            through = date;
+            self.looked_at += 1;
+            let Some(value) = removal::row(txn, group, date)? else { continue };
+            let others = removal::reporters(txn, group, date)?;
+            self.looked_at += others.len();
+            let saying = saying(txn, &value, &others, message)?;
+            // Another of its objects may be under another one.
+            let Some(saying) = saying.filter(|saying| saying.until == ends.as_micros()) else { continue };
+            let_go(txn, group, date, &value, &saying)?;
+            // What its author asks where it only says another's words holds back its name alone.
+            if value.member == saying.member.as_ref() {
+                self.meet(feed, txn, (group, date), (value, &others), ends)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// A row that is no longer kept inside by what kept it until then.
+    fn row(
+        &mut self,
+        feed: &mut Feed,
+        txn: &mut Txn<'_>,
+        (group, date): (GroupId, u64),
+        until: Timestamp,
+    ) -> Result<(), ReadError> {
+        let Some(value) = removal::row(txn, group, date)? else { return Ok(()) };
+        let others = removal::reporters(txn, group, date)?;
+        self.looked_at += 1 + others.len();
+        self.meet(feed, txn, (group, date), (value, &others), until)
+    }
+
+    /// What others than this member say of an object that it kept inside until then, but for its owner; what to say of the rest, if
+    /// any is left.
+    fn object(
+        &mut self,
+        feed: &mut Feed,
+        txn: &mut Txn<'_>,
+        (group, object): (GroupId, &[u8]),
+        member: MemberId,
+        mut gone: Gone,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let object = Key::group(group).bytes(object).done();
+        let claims = removal::claims_of(txn, &object)?;
+        self.found += claims.said.len() / ENTRIES_A_ROW;
+        if claims.said.iter().all(|(_, by)| *by == member.as_ref()) {
+            return Ok(None);
+        }
+        let firsts = Firsts::of(&claims, |date| removal::row(txn, group, date))?;
+        self.found += firsts.opened;
+        self.keepers(txn, &object)?.owner = Some(firsts.owner(None));
+        // The owner's was never kept; who it was may be gone by now.
+        let owner = firsts.owner(gone.claimed(member));
+        let until = Timestamp::from_micros(gone.until);
+        for (date, by) in claims.said {
+            if date <= gone.through || by == member.as_ref() || owner.is(&by) {
+                continue;
+            }
+            if self.is_full() {
+                // Before this date: others may say the same row.
+                gone.through = date - 1;
+                return Ok(Some(gone.encode_to_vec()));
+            }
+            self.looked_at += 1;
+            // It may say only what another one said before: that is looked at by that one's claim.
+            let Some(value) = removal::row(txn, group, date)?.filter(|value| value.member == by) else {
+                continue;
+            };
+            let others = removal::reporters(txn, group, date)?;
+            self.looked_at += others.len();
+            self.meet(feed, txn, (group, date), (value, &others), until)?;
+        }
+        Ok(None)
+    }
+
+    /// Whether the rest is to wait for the next step. What was found of objects counts less: it would be found again.
+    const fn is_full(&self) -> bool {
+        self.looked_at >= MOST_LOOKED_AT || self.found >= 4 * MOST_LOOKED_AT && self.looked_at > 0
+    }
+
+    /// Lets readers outside meet a row that was kept inside until then, unless they met it since, or something else keeps it inside.
+    fn meet(
+        &mut self,
+        feed: &mut Feed,
+        txn: &mut Txn<'_>,
+        (group, date): (GroupId, u64),
+        (value, others): (ObjectValue, &[Reporter]),
+        until: Timestamp,
+    ) -> Result<(), ReadError> {
+        // A date that lies ahead is of a clock that ran ahead, and says nothing of what was before it.
+        let newest = txn.now.as_micros().saturating_add(AHEAD);
+        let is_since = |met: u64| (until.as_micros()..=newest).contains(&met);
+        let is_met = is_since(date) || is_since(value.surfaced);
+        if value.tombstone || value.stands_for > 0 || is_met || !may_leave(&value) {
+            return Ok(());
+        }
+        if asked_by_author(txn, &value, others)? > self.now.as_micros() || self.is_kept(txn, group, &value)? {
+            return Ok(());
+        }
+        surface(feed, txn, group, date, value)
+    }
+
+    /// Whether others keep a row inside.
+    fn is_kept(&mut self, txn: &Txn<'_>, group: GroupId, value: &ObjectValue) -> Result<bool, ReadError> {
+        let object = objects::by_id(&txn.db.vault, group, &value.id);
+        let now = self.now.as_micros();
+        let keepers = self.keepers(txn, &object)?;
+        if keepers.but(&value.member).is_none_or(|until| until <= now) {
+            return Ok(false);
+        }
+        if let Some(owner) = keepers.owner {
+            return Ok(!owner.is(&value.member));
+        }
+        let claims = removal::claims_of(txn, &object)?;
+        let firsts = Firsts::of(&claims, |date| removal::row(txn, group, date))?;
+        let owner = firsts.owner(None);
+        self.found += claims.said.len() / ENTRIES_A_ROW + firsts.opened;
+        self.keepers(txn, &object)?.owner = Some(owner);
+        Ok(!owner.is(&value.member))
+    }
+
+    /// Who keeps an object inside; found once. Those that go in this step are over, and count for nothing.
+    fn keepers(&mut self, txn: &Txn<'_>, object: &[u8]) -> Result<&mut Keepers, ReadError> {
+        Ok(match self.kept.entry(object.to_vec()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let keepers = Keepers::within(txn, object)?;
+                self.found += keepers.members();
+                new.insert(keepers)
+            }
+        })
+    }
 }
 
 /// The group of a message that is here.
@@ -217,175 +289,88 @@ fn group_of(txn: &Txn<'_>, message: MessageId) -> Result<Option<GroupId>, ReadEr
     Ok(place.and_then(columns::read_place).map(|(group, ..)| group))
 }
 
-/// A saying goes, and what it asked for with it: what it kept inside, by dates, and until when. To be asked while all is as it
-/// was; see [`lift`].
-pub(super) fn kept_with(
+/// What a message asks where it says a row that these say, too, under an embargo; `None` if it does not, or in other words, which
+/// nobody is shown.
+pub(super) fn saying(
+    txn: &Txn<'_>,
+    value: &ObjectValue,
+    others: &[Reporter],
+    message: MessageId,
+) -> Result<Option<Saying>, ReadError> {
+    let (member, until) = if value.message == message.as_ref() {
+        (MemberId::try_from(value.member.as_slice()).ok(), until(value.conditions.as_ref()))
+    } else {
+        let Some(other) = others.iter().find(|other| other.message == message && !other.differs) else {
+            return Ok(None);
+        };
+        (Some(other.member), until(said(txn, &other.key)?.conditions.as_ref()))
+    };
+    Ok(member.filter(|_| until > 0).map(|member| Saying { member, message, until }))
+}
+
+/// A saying of this row went, and what it asked for with it: what it kept inside is due, as far as it is left.
+pub(super) fn lift(
     txn: &mut Txn<'_>,
     group: GroupId,
     date: u64,
     value: &ObjectValue,
-    message: MessageId,
-) -> Result<(Vec<u64>, Timestamp), ReadError> {
-    match saying(txn, group, date, value, message)? {
-        Some(saying) if saying.until > 0 => {
-            Ok((let_go(txn, group, date, value, &saying)?, Timestamp::from_micros(saying.until)))
-        }
-        _ => Ok((Vec::new(), Timestamp::ZERO)),
-    }
-}
-
-/// Has those of these rows that are left met outside, unless something else keeps them inside.
-pub(super) fn lift(
-    txn: &mut Txn<'_>,
-    group: GroupId,
-    (rows, until): (Vec<u64>, Timestamp),
+    saying: &Saying,
 ) -> Result<(), ReadError> {
-    for date in rows {
-        if txn.get(Cf::Objects, &columns::object(group, date))?.is_some() {
-            let (key, value) = Embargo::Row { group, added: Timestamp::from_micros(date), until }.row();
-            txn.put(Cf::Embargoes, key, value);
-        }
+    let_go(txn, group, date, value, saying)?;
+    // What its author asks where it only says another's words holds back its name alone.
+    let is_own = value.member == saying.member.as_ref();
+    if is_own && txn.get(Cf::Objects, &columns::object(group, date))?.is_some() {
+        let until = Timestamp::from_micros(saying.until).min(txn.now);
+        let (key, value) = Embargo::Row { group, added: Timestamp::from_micros(date), until }.row();
+        txn.put(Cf::Embargoes, key, value);
     }
     Ok(())
 }
 
-/// What a message asks where it says a row; `None` if it does not, or in other words, which nobody is shown.
-fn saying(
-    txn: &Txn<'_>,
-    group: GroupId,
-    date: u64,
-    value: &ObjectValue,
-    message: MessageId,
-) -> Result<Option<Saying>, ReadError> {
-    if value.message == message.as_ref() {
-        let until = until(value.conditions.as_ref());
-        return Ok(Some(Saying { member: value.member.clone(), message, until }));
-    }
-    let others = removal::reporters(txn, group, date)?;
-    let Some(other) = others.iter().find(|other| other.message == message && !other.differs) else {
-        return Ok(None);
-    };
-    let until = until(said(txn, &other.key)?.conditions.as_ref());
-    Ok(Some(Saying { member: other.member.to_vec(), message, until }))
-}
-
-/// Takes away by object what a saying asked for; the dates of the rows that it kept inside: its author's, and what others say of
-/// the object.
+/// Takes away by object what a saying asked for; what others say of the object is due then. Of one that was over before nothing
+/// is left to be taken away. Looks at none of what is said.
 fn let_go(
     txn: &mut Txn<'_>,
     group: GroupId,
     date: u64,
     value: &ObjectValue,
     saying: &Saying,
-) -> Result<Vec<u64>, ReadError> {
-    // What its author asks where it only says another's words holds back its name alone.
-    let mut kept = if value.member == saying.member { vec![date] } else { Vec::new() };
-    if !is_finding(&value.kind) {
-        return Ok(kept);
-    }
-    let object = objects::by_id(&txn.db.vault, group, &value.id);
-    txn.delete(Cf::Embargoes, keeper(&object, &saying.member, saying.until, saying.message.as_ref()));
-    let claims = removal::claims_of(txn, group, &value.id)?;
-    if claims.iter().all(|(_, member)| *member == saying.member) {
-        return Ok(kept);
-    }
-    let owner = ownership::of_claims(&claims, |date| removal::row(txn, group, date))?;
-    let dates: BTreeSet<u64> = claims.into_iter().map(|(date, _)| date).collect();
-    for date in dates {
-        let Some(other) = removal::row(txn, group, date)? else { continue };
-        if other.member != saying.member && owner.is_none_or(|owner| other.member != owner.as_ref()) {
-            kept.push(date);
-        }
-    }
-    Ok(kept)
-}
-
-/// Lets readers outside meet a row that was kept inside until then, unless they met it since, or something else keeps it inside.
-fn meet(
-    feed: &mut Feed,
-    txn: &mut Txn<'_>,
-    (group, date): (GroupId, u64),
-    until: Timestamp,
-    now: Timestamp,
 ) -> Result<(), ReadError> {
-    let Some(value) = removal::row(txn, group, date)? else { return Ok(()) };
-    // A date that lies ahead is of a clock that ran ahead, and says nothing of what was before it.
-    let newest = txn.now.as_micros().saturating_add(AHEAD);
-    let is_since = |met: u64| (until.as_micros()..=newest).contains(&met);
-    let is_met = is_since(date) || is_since(value.surfaced);
-    if value.tombstone || value.stands_for > 0 || is_met || !may_leave(&value) {
+    if !is_finding(&value.kind) {
         return Ok(());
     }
-    if kept_until(txn, group, date, &value)? > now.as_micros() {
+    let object = txn.db.vault.blind(group, "object", &value.id);
+    let place = Key::group(group).bytes(&object).done();
+    let keeper = keeper(&place, saying.member.as_ref(), saying.until, saying.message.as_ref());
+    let (due, _) = Embargo::Object { group, object, member: saying.member }.row();
+    let noted = txn.message::<Gone>(Cf::Embargoes, &due)?;
+    let is_there = txn.get(Cf::Embargoes, &keeper)?.is_some();
+    if is_there {
+        txn.delete(Cf::Embargoes, keeper);
+    } else if noted.is_none() {
         return Ok(());
     }
-    surface(feed, txn, group, date, value)
+    let before = noted.clone().unwrap_or_default();
+    let mut gone = before.clone();
+    if is_there {
+        // Until it goes: what is met since was free.
+        (gone.until, gone.through) = (gone.until.max(saying.until.min(txn.now.as_micros())), 0);
+    }
+    if value.member == saying.member.as_ref() && (gone.added == 0 || date < gone.added) {
+        (gone.added, gone.created, gone.message) = (date, value.created, value.message.clone());
+    }
+    if noted.is_none() || gone != before {
+        txn.put(Cf::Embargoes, due, gone.encode_to_vec());
+    }
+    Ok(())
 }
 
-/// Until when a row is kept inside, in microseconds: by its author, as often as it says it, and by others.
-fn kept_until(txn: &Txn<'_>, group: GroupId, date: u64, value: &ObjectValue) -> Result<u64, ReadError> {
+/// Until when its author keeps a row inside, in microseconds, as often as it says it.
+fn asked_by_author(txn: &Txn<'_>, value: &ObjectValue, others: &[Reporter]) -> Result<u64, ReadError> {
     let mut last = until(value.conditions.as_ref());
-    for other in removal::reporters(txn, group, date)? {
-        if !other.differs && value.member == other.member.as_ref() {
-            last = last.max(until(said(txn, &other.key)?.conditions.as_ref()));
-        }
+    for other in others.iter().filter(|other| !other.differs && value.member == other.member.as_ref()) {
+        last = last.max(until(said(txn, &other.key)?.conditions.as_ref()));
     }
-    let prefix = of_object(&objects::by_id(&txn.db.vault, group, &value.id));
-    let keepers = txn.prefixed(Cf::Embargoes, &prefix, MOST_KEEPERS)?;
-    let keepers = keepers.iter().filter_map(|(key, _)| read_keeper(key, &prefix));
-    let others = keepers.filter(|(member, _)| value.member != member).map(|(_, until)| until).max();
-    let Some(others) = others.filter(|others| *others > last) else { return Ok(last) };
-    let claims = removal::claims_of(txn, group, &value.id)?;
-    let owner = ownership::of_claims(&claims, |date| removal::row(txn, group, date))?;
-    let is_owner = owner.is_some_and(|owner| value.member == owner.as_ref());
-    Ok(if is_owner { last } else { others })
-}
-
-/// Until when what others ask keeps a row from readers outside, if anything of it does. What stands for an object that is gone
-/// is told, unless it still tells what that said.
-pub(super) fn kept_by_others(
-    db: &Db,
-    group: GroupId,
-    value: &ObjectValue,
-) -> Result<Option<Timestamp>, ReadError> {
-    let object = objects::by_id(&db.vault, group, &value.id);
-    // Nearly every object is said by one member, once.
-    let is_told = value.tombstone && End::of(value.end) != End::Kept;
-    if is_told || !is_finding(&value.kind) || db.presence.lacks(Of::Repeated, &object) {
-        return Ok(None);
-    }
-    let Some(until) = last_of_others(db, &object, &value.member)? else { return Ok(None) };
-    let mut claims = BTreeSet::new();
-    for row in db.scan(Cf::ById, &object, &object).take(MAX_VERSIONS) {
-        let (key, claim) = row?;
-        let claim = ClaimValue::decode(claim.as_ref());
-        let claim = claim.map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
-        claims.insert((claim.date_added, claim.member));
-    }
-    let owner = ownership::of_claims(&claims, |date| {
-        let key = columns::object(group, date);
-        let Some(plain) = db.get_sealed(Cf::Objects, &key)? else { return Ok(None) };
-        let value = ObjectValue::decode(plain.as_slice());
-        value.map(Some).map_err(|_| damaged(Cf::Objects, &key, "does not decode"))
-    })?;
-    let is_owner = owner.is_some_and(|owner| value.member == owner.as_ref());
-    Ok((!is_owner).then_some(Timestamp::from_micros(until)))
-}
-
-/// The last embargo that anybody but this member asks for an object, by its place in [`Cf::ById`].
-fn last_of_others(db: &Db, object: &[u8], member: &[u8]) -> Result<Option<u64>, ReadError> {
-    let prefix = of_object(object);
-    let mut rows = db.rocks.raw_iterator_cf(db.cf(Cf::Embargoes));
-    let mut last = None;
-    rows.seek(&prefix);
-    while let Some((by, until)) = rows.key().and_then(|key| read_keeper(key, &prefix)) {
-        if by != member {
-            last = last.max(Some(until));
-        }
-        // The last of each stands first: what one asks a thousand times costs one look.
-        rows.seek([prefix.as_slice(), &by, &[u8::MAX; 8 + 32 + 1]].concat());
-    }
-    db.ended(&rows)?;
     Ok(last)
 }
 
@@ -428,35 +413,6 @@ fn surface(
     objects::put_surfaced(txn, group, date, &value);
     feed.announce(txn, group, value.surfaced);
     Ok(())
-}
-
-impl Store {
-    /// Embargoes that are over by `now`, at most `most`, the first to end at the front.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn embargoes_over(&self, now: Timestamp, most: usize) -> Result<Vec<Embargo>, ReadError> {
-        let mut over = Vec::new();
-        for row in self.db.scan(Cf::Embargoes, &[], &[]).take(most) {
-            let (key, value) = row?;
-            match Embargo::read(&key, &value)? {
-                Some(embargo) if embargo.due() <= now => over.push(embargo),
-                _ => break,
-            }
-        }
-        Ok(over)
-    }
-
-    /// When the next one ends.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn next_embargo(&self) -> Result<Option<Timestamp>, ReadError> {
-        let Some((key, value)) = self.db.scan(Cf::Embargoes, &[], &[]).next().transpose()? else {
-            return Ok(None);
-        };
-        Ok(Embargo::read(&key, &value)?.map(Embargo::due))
-    }
 }
 
 #[cfg(test)]

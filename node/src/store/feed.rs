@@ -10,7 +10,7 @@ use super::{
     ReadError, Store,
     columns::{self, Cf},
     db::Db,
-    objects::ObjectView,
+    objects::{ObjectView, Reading},
     txn::Txn,
     vault::damaged,
 };
@@ -97,14 +97,14 @@ impl Store {
     pub fn feed_met(&self, readers: Audience, sequence: u64, most: usize) -> Result<FeedPage, ReadError> {
         let start = sequence.saturating_add(1).to_be_bytes();
         let mut page = FeedPage { rows: Vec::new(), position: sequence, more: false };
-        let mut entries = self.db.scan(Cf::Feed, &start, &[]);
+        let (mut entries, mut reading) = (self.db.scan(Cf::Feed, &start, &[]), Reading::new());
         for _ in 0..most {
             let Some(row) = entries.next() else { return Ok(page) };
             let (key, place) = row?;
             let fault = || damaged(Cf::Feed, &key, "names no place");
             let (group, date) = columns::read_object(&place).ok_or_else(fault)?;
             page.position = feed_sequence(&key);
-            let view = self.met_at(readers, group, Timestamp::from_micros(date))?;
+            let view = self.met_at(readers, &mut reading, group, Timestamp::from_micros(date))?;
             page.rows.extend(view.map(|view| (page.position, view)));
         }
         page.more = entries.next().is_some();

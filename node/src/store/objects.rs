@@ -19,7 +19,7 @@ use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
     db::Db,
-    embargo,
+    embargo::Known,
     observables::Most,
     presence::Of,
     purge,
@@ -202,15 +202,29 @@ pub(super) fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
     of_type(group, kind).u64(date_added).done()
 }
 
-/// A row; `None` if it only stands for another.
-fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<Option<ObjectView>, ReadError> {
-    read_row_with(db, &mut None, key, sealed)
+/// What is found once for many rows, when it is first needed. All of them are to have been there before the first is read: who
+/// came to keep one inside since is not looked for.
+#[derive(Default)]
+pub(super) struct Reading<'a> {
+    reporters: Option<DBRawIterator<'a>>,
+    keepers: Known,
 }
 
-/// [`read_row`], its reporters looked for in `rows`, which are made when first needed.
-pub(super) fn read_row_with<'a>(
+impl Reading<'_> {
+    pub(super) const fn new() -> Self {
+        Self { reporters: None, keepers: Known::new() }
+    }
+
+    /// Who keeps objects inside is looked for anew.
+    pub(super) fn forget(&mut self) {
+        self.keepers.clear();
+    }
+}
+
+/// A row; `None` if it only stands for another.
+pub(super) fn read_row<'a>(
     db: &'a Db,
-    rows: &mut Option<DBRawIterator<'a>>,
+    reading: &mut Reading<'a>,
     key: &[u8],
     sealed: &[u8],
 ) -> Result<Option<ObjectView>, ReadError> {
@@ -221,13 +235,14 @@ pub(super) fn read_row_with<'a>(
     if value.stands_for > 0 {
         return Ok(None);
     }
-    let Reporters { members, asked, stated, is_cut } = reporters(db, rows, group, date, &value.member)?;
+    let Reporters { members, asked, stated, is_cut } =
+        reporters(db, &mut reading.reporters, group, date, &value.member)?;
     Ok(Some(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
         outlived: value.outlived,
         surfaced: (value.surfaced > 0).then_some(Timestamp::from_micros(value.surfaced)),
-        kept_until: embargo::kept_by_others(db, group, &value)?,
+        kept_until: reading.keepers.kept_by_others(db, group, &value)?,
         // A marking this version does not know is the most restrictive.
         tlp: schema::Tlp::try_from(value.tlp).ok().and_then(Option::<Tlp>::from).unwrap_or(Tlp::Red),
         id: value.id,
@@ -322,10 +337,10 @@ impl Store {
         let start = after.map_or(0, |after| after.as_micros().saturating_add(1));
         let prefix = Key::group(group).done();
         let rows = self.db.scan(Cf::Objects, &columns::object(group, start), &prefix);
-        let mut reporters = None;
+        let mut reading = Reading::new();
         for row in rows {
             let (key, sealed) = row?;
-            if let Some(view) = read_row_with(&self.db, &mut reporters, &key, &sealed)?
+            if let Some(view) = read_row(&self.db, &mut reading, &key, &sealed)?
                 && visit(view).is_break()
             {
                 return Ok(ControlFlow::Break(()));
@@ -349,13 +364,13 @@ impl Store {
         let prefix = of_type(group, kind).done();
         let start = before.map_or(u64::MAX, |before| before.as_micros().saturating_sub(1));
         let mut rows = self.db.scan_back(Cf::ByType, &by_type(group, kind, start), &prefix);
-        let mut last = None;
+        let (mut last, mut reading) = (None, Reading::new());
         for _ in 0..examine {
             let Some(row) = rows.next() else { return Ok(None) };
             let (key, _) = row?;
             let date = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
             last = Some(Timestamp::from_micros(date));
-            if let Some(view) = self.object_at(group, Timestamp::from_micros(date))?
+            if let Some(view) = self.object_with(&mut reading, group, Timestamp::from_micros(date))?
                 && visit(view)?.is_break()
             {
                 break;
@@ -369,21 +384,19 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn object_at(&self, group: GroupId, date_added: Timestamp) -> Result<Option<ObjectView>, ReadError> {
-        let key = columns::object(group, date_added.as_micros());
-        let sealed = self.db.get(Cf::Objects, &key)?;
-        sealed.map_or(Ok(None), |sealed| read_row(&self.db, &key, &sealed))
+        self.object_with(&mut Reading::new(), group, date_added)
     }
 
-    /// [`Self::object_at`], its reporters looked for in `rows`.
+    /// [`Self::object_at`] of many.
     pub(super) fn object_with<'a>(
         &'a self,
-        rows: &mut Option<DBRawIterator<'a>>,
+        reading: &mut Reading<'a>,
         group: GroupId,
         date_added: Timestamp,
     ) -> Result<Option<ObjectView>, ReadError> {
         let key = columns::object(group, date_added.as_micros());
         let sealed = self.db.get(Cf::Objects, &key)?;
-        sealed.map_or(Ok(None), |sealed| read_row_with(&self.db, rows, &key, &sealed))
+        sealed.map_or(Ok(None), |sealed| read_row(&self.db, reading, &key, &sealed))
     }
 
     /// Claims and versions of an object id, the first [`MAX_VERSIONS`], in order of date added.
@@ -391,18 +404,54 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn versions(&self, group: GroupId, id: &str) -> Result<Vec<ObjectView>, ReadError> {
+        self.versions_claimed(group, id, |_| true)
+    }
+
+    /// The same, of those that this member says; what others say is passed over unopened.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn versions_by(
+        &self,
+        group: GroupId,
+        id: &str,
+        member: MemberId,
+    ) -> Result<Vec<ObjectView>, ReadError> {
+        self.versions_claimed(group, id, |claim| claim.member == member.as_ref())
+    }
+
+    fn versions_claimed(
+        &self,
+        group: GroupId,
+        id: &str,
+        is_meant: impl Fn(&ClaimValue) -> bool,
+    ) -> Result<Vec<ObjectView>, ReadError> {
         let prefix = by_id(&self.db.vault, group, id);
-        let mut dates = Vec::new();
+        let mut dates = BTreeSet::new();
         for row in self.db.scan(Cf::ById, &prefix, &prefix).take(MAX_VERSIONS) {
             let (key, value) = row?;
             let claim =
                 ClaimValue::decode(value.as_ref()).map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
-            dates.push(claim.date_added);
+            if is_meant(&claim) {
+                dates.insert(claim.date_added);
+            }
         }
-        dates.sort_unstable();
-        dates.dedup();
-        let rows = dates.into_iter().map(|date| self.object_at(group, Timestamp::from_micros(date)));
-        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().filter(|view| view.id == id).collect())
+        self.objects_at(group, dates, |view| view.id == id)
+    }
+
+    /// Rows of these dates that are there, as far as they are wanted.
+    fn objects_at(
+        &self,
+        group: GroupId,
+        dates: impl IntoIterator<Item = u64>,
+        is_wanted: impl Fn(&ObjectView) -> bool,
+    ) -> Result<Vec<ObjectView>, ReadError> {
+        let (mut found, mut reading) = (Vec::new(), Reading::new());
+        for date in dates {
+            let row = self.object_with(&mut reading, group, Timestamp::from_micros(date))?;
+            found.extend(row.filter(&is_wanted));
+        }
+        Ok(found)
     }
 
     /// Objects that name an observable, at most `most`, oldest first.
@@ -417,8 +466,7 @@ impl Store {
         most: usize,
     ) -> Result<Vec<ObjectView>, ReadError> {
         let entered = self.entered(group, kind, value, Most { by_member: most, all: most })?;
-        let rows = entered.dates.into_iter().rev().map(|date| self.object_at(group, date));
-        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        self.objects_at(group, entered.dates.iter().rev().map(|date| date.as_micros()), |_| true)
     }
 
     /// Bytes of the database's files on disk.
@@ -438,8 +486,8 @@ mod tests {
     use tempfile::TempDir;
 
     use crate::store::{
-        PageQuery, ReadError, columns,
-        tests::{GROUP, commit, object, open, page, with_objects},
+        EnvelopeRow, MessageState, PageQuery, ReadError, columns,
+        tests::{GROUP, commit, envelope, object, open, opened, page, with_objects},
     };
 
     #[test]
@@ -470,6 +518,20 @@ mod tests {
         assert_eq!(newest(Some(dates[2]), 10, 10), (dates[3..].to_vec(), None), "from where that ended");
         let none = store.each_newest::<ReadError>(GROUP, "ind", (None, 10), |_| panic!("a prefix of a type"));
         assert_eq!(none.unwrap(), None);
+    }
+
+    #[test]
+    fn what_others_say_is_not_opened_where_one_members_versions_are_asked_for() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, with_objects(1, vec![object("a", "", Tlp::Green)]));
+        let other = opened(2, 3, vec![object("a", "", Tlp::Amber)]);
+        commit(&store, EnvelopeRow { state: MessageState::Opened, content: Some(other), ..envelope(2) });
+        let all = store.versions(GROUP, "indicator--a").unwrap();
+        let key = columns::object(GROUP, all[1].date_added.as_micros());
+        store.db.rocks.put_cf(store.db.cf(columns::Cf::Objects), key, b"damaged").unwrap();
+        assert!(store.versions(GROUP, "indicator--a").is_err());
+        assert_eq!(store.versions_by(GROUP, "indicator--a", all[0].member).unwrap(), all[..1]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use rocksdb::DBRawIterator;
 use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
-    objects::{MAX_VERSIONS, ObjectView, read_row_with},
+    objects::{MAX_VERSIONS, ObjectView, Reading, read_row},
     presence::Of,
     values::ClaimValue,
     vault::damaged,
@@ -85,7 +85,7 @@ pub struct Looks<'a> {
     store: &'a Store,
     observables: Option<DBRawIterator<'a>>,
     by_id: Option<DBRawIterator<'a>>,
-    reporters: Option<DBRawIterator<'a>>,
+    reading: Reading<'a>,
     /// Rows that were read before they are asked for, and which of them are not there.
     ahead: BTreeMap<(GroupId, Timestamp), Option<Arc<ObjectView>>>,
 }
@@ -228,7 +228,7 @@ impl<'a> Looks<'a> {
             return Ok(row.clone());
         }
         let store = self.store;
-        Ok(store.object_with(&mut self.reporters, group, date_added)?.map(Arc::new))
+        Ok(store.object_with(&mut self.reading, group, date_added)?.map(Arc::new))
     }
 
     /// Reads these for [`Self::object_at`], all at once and each once, and lets go of those that were read so before.
@@ -238,13 +238,14 @@ impl<'a> Looks<'a> {
     pub fn read_ahead(&mut self, rows: &BTreeSet<(GroupId, Timestamp)>) -> Result<(), ReadError> {
         let store = self.store;
         self.ahead.clear();
+        self.reading.forget();
         // In the order of their keys, as numbers are.
         let keys: Vec<Vec<u8>> =
             rows.iter().map(|(group, date)| columns::object(*group, date.as_micros())).collect();
         let read = store.db.get_sorted(Cf::Objects, &keys);
         for ((row, key), sealed) in rows.iter().zip(&keys).zip(read) {
             let view = match sealed? {
-                Some(sealed) => read_row_with(&store.db, &mut self.reporters, key, &sealed)?,
+                Some(sealed) => read_row(&store.db, &mut self.reading, key, &sealed)?,
                 None => None,
             };
             self.ahead.insert(*row, view.map(Arc::new));
@@ -265,7 +266,7 @@ impl Store {
     /// Looks to come.
     #[must_use]
     pub const fn looks(&self) -> Looks<'_> {
-        Looks { store: self, observables: None, by_id: None, reporters: None, ahead: BTreeMap::new() }
+        Looks { store: self, observables: None, by_id: None, reading: Reading::new(), ahead: BTreeMap::new() }
     }
 
     /// One look: [`Looks::entered`].

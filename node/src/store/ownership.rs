@@ -1,7 +1,8 @@
 //! Whose an object is, of those who say it (design §8, Ownership).
 //!
 //! Who said it first by (created, message id), except that one whose word arrives more than a quarter of an hour after its
-//! `created` never displaces one that is here: a member who could take an id by backdating would own whatever it wished.
+//! `created` never displaces one that is here: a member who could take an id by backdating would own whatever it wished. Of an
+//! object that is said more often than is looked at nobody is known to be the owner: what that one alone may do, nobody may.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,11 +14,23 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{ReadError, values::ObjectValue};
+use prost::Message;
+
+use super::{
+    ReadError,
+    columns::Cf,
+    objects::MAX_VERSIONS,
+    values::{ClaimValue, ObjectValue},
+    vault::damaged,
+};
 
 /// How late a claim may arrive and still displace an earlier-shown one. Below gossip's own delays,
 /// nodes would disagree on ordinary days; above, backdating pays.
 const LATE: Duration = Duration::from_secs(15 * 60);
+
+/// Rows opened to find out whose an object is: more than members ever say one. Too low ⇒ of an object that many say nobody knows
+/// whose it is, too high ⇒ whoever says again what others said has so many opened.
+const MOST_OPENED: usize = 256;
 
 /// What counts of a member's first row of an object.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +47,7 @@ pub struct Claimed {
 
 impl Claimed {
     /// Of a row; `None` of one that says nothing, or that only stands for another.
-    fn of(added: u64, value: &ObjectValue) -> Option<Self> {
+    pub(super) fn of(added: u64, value: &ObjectValue) -> Option<Self> {
         let says = !value.tombstone && value.stands_for == 0;
         Some(Self {
             member: MemberId::try_from(value.member.as_slice()).ok().filter(|_| says)?,
@@ -76,21 +89,88 @@ pub fn owner(rows: impl IntoIterator<Item = Claimed>) -> Option<MemberId> {
     held.map(|row| row.member)
 }
 
-/// Who owns an object with these claims; opens the first row of each member.
-pub(super) fn of_claims(
-    claims: &BTreeSet<(u64, Vec<u8>)>,
-    mut row: impl FnMut(u64) -> Result<Option<ObjectValue>, ReadError>,
-) -> Result<Option<MemberId>, ReadError> {
-    let mut firsts: BTreeMap<Vec<u8>, Claimed> = BTreeMap::new();
-    for (date, member) in claims {
-        if firsts.contains_key(member) {
-            continue;
+/// Entries of an object in [`Cf::ById`], without opening what they lead to.
+#[derive(Default)]
+pub(super) struct Claims {
+    /// When each row was added, and which members say it, oldest first.
+    pub(super) said: BTreeSet<(u64, Vec<u8>)>,
+    /// There may be more.
+    is_cut: bool,
+}
+
+impl Claims {
+    /// Of these rows; those behind [`MAX_VERSIONS`] need not be all.
+    pub(super) fn of<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        rows: impl Iterator<Item = Result<(K, V), ReadError>>,
+    ) -> Result<Self, ReadError> {
+        let mut claims = Self::default();
+        for (n, row) in rows.enumerate() {
+            let (key, value) = row?;
+            let entry = ClaimValue::decode(value.as_ref())
+                .map_err(|_| damaged(Cf::ById, key.as_ref(), "does not decode"))?;
+            claims.is_cut |= n >= MAX_VERSIONS;
+            claims.said.insert((entry.date_added, entry.member));
         }
-        // Where a member only says another's bytes, too, the row is that one's.
-        let Some(value) = row(*date)? else { continue };
-        if let Some(claimed) = Claimed::of(*date, &value) {
-            firsts.entry(value.member).or_insert(claimed);
-        }
+        Ok(claims)
     }
-    Ok(owner(firsts.into_values()))
+}
+
+/// Whose an object is, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// This member's.
+    Is(MemberId),
+    /// Nobody says it, or more is said of it than is looked at.
+    Unknown,
+}
+
+impl Owner {
+    /// Whether it is surely this member's.
+    pub(super) fn is(self, member: &[u8]) -> bool {
+        matches!(self, Self::Is(owner) if member == owner.as_ref())
+    }
+}
+
+/// The first row of each member that says an object.
+#[derive(Default)]
+pub(super) struct Firsts {
+    rows: Vec<Claimed>,
+    is_cut: bool,
+    /// Rows that were opened for it.
+    pub(super) opened: usize,
+}
+
+impl Firsts {
+    /// Of an object with these claims; opens the first row of each member, each row once, and no more than [`MOST_OPENED`].
+    pub(super) fn of(
+        claims: &Claims,
+        mut row: impl FnMut(u64) -> Result<Option<ObjectValue>, ReadError>,
+    ) -> Result<Self, ReadError> {
+        // Whoever adds claims until its own are the first of those that are looked at would own what it wished.
+        let mut found = Self { is_cut: claims.is_cut, ..Self::default() };
+        let mut firsts: BTreeMap<Vec<u8>, Claimed> = BTreeMap::new();
+        let mut opened = BTreeSet::new();
+        for (date, member) in &claims.said {
+            if found.is_cut || firsts.contains_key(member) || !opened.insert(*date) {
+                continue;
+            }
+            found.is_cut = opened.len() > MOST_OPENED;
+            // Where a member only says another's bytes, too, the row is that one's.
+            let Some(value) = row(*date)? else { continue };
+            if let Some(claimed) = Claimed::of(*date, &value) {
+                firsts.entry(value.member).or_insert(claimed);
+            }
+        }
+        found.opened = opened.len();
+        found.rows = firsts.into_values().collect();
+        Ok(found)
+    }
+
+    /// Who owns the object, or did while `gone` was still here.
+    pub(super) fn owner(&self, gone: Option<Claimed>) -> Owner {
+        if self.is_cut {
+            return Owner::Unknown;
+        }
+        owner(self.rows.iter().copied().chain(gone)).map_or(Owner::Unknown, Owner::Is)
+    }
 }

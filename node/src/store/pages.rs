@@ -11,7 +11,7 @@ use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
     db::Db,
-    objects::{ObjectView, by_type, of_type, read_row_with},
+    objects::{ObjectView, Reading, by_type, of_type, read_row},
     values::ObjectValue,
     vault::damaged,
 };
@@ -61,15 +61,15 @@ impl Store {
         }
     }
 
-    /// What these readers meet at a row, its reporters looked for in `rows`.
+    /// What these readers meet at a row.
     fn met<'a>(
         &'a self,
         readers: Audience,
-        rows: &mut Option<DBRawIterator<'a>>,
+        reading: &mut Reading<'a>,
         key: &[u8],
         sealed: &[u8],
     ) -> Result<Option<ObjectView>, ReadError> {
-        let row = read_row_with(&self.db, rows, key, sealed)?;
+        let row = read_row(&self.db, reading, key, sealed)?;
         match (readers, row) {
             (Audience::Inside, row) => Ok(row),
             (Audience::Outside, Some(row)) => Ok(Some(row).filter(|row| row.surfaced.is_none())),
@@ -77,22 +77,23 @@ impl Store {
                 let of = stands_for(&self.db, key, sealed)?;
                 let (group, here) =
                     columns::read_object(key).ok_or_else(|| damaged(Cf::Objects, key, "is of no group"))?;
-                let row = self.object_at(group, of)?;
+                let row = self.object_with(reading, group, of)?;
                 Ok(row.filter(|row| row.surfaced == Some(Timestamp::from_micros(here))))
             }
         }
     }
 
     /// What these readers meet in a group at exactly this time.
-    pub(super) fn met_at(
-        &self,
+    pub(super) fn met_at<'a>(
+        &'a self,
         readers: Audience,
+        reading: &mut Reading<'a>,
         group: GroupId,
         date: Timestamp,
     ) -> Result<Option<ObjectView>, ReadError> {
         let key = columns::object(group, date.as_micros());
         let sealed = self.db.get(Cf::Objects, &key)?;
-        sealed.map_or(Ok(None), |sealed| self.met(readers, &mut None, &key, &sealed))
+        sealed.map_or(Ok(None), |sealed| self.met(readers, reading, &key, &sealed))
     }
 
     fn page_of_all(
@@ -106,11 +107,11 @@ impl Store {
         let prefix = Key::group(group).done();
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::Objects, &columns::object(group, start), &prefix);
-        let mut reporters = None;
+        let mut reading = Reading::new();
         for _ in 0..examine {
             let Some(row) = rows.next() else { return Ok(page) };
             let (key, sealed) = row?;
-            let view = self.met(readers, &mut reporters, &key, &sealed)?;
+            let view = self.met(readers, &mut reading, &key, &sealed)?;
             page.next_after = columns::read_object(&key).map(|(_, date)| Timestamp::from_micros(date));
             page.rows.extend(view.filter(|view| kinds.is_empty() || kinds.contains(&view.kind)));
         }
@@ -130,7 +131,7 @@ impl Store {
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::ByType, &by_type(group, kind, start), &prefix);
         // After the index: what that leads to is there, unless it went since.
-        let (mut objects, mut reporters) = (self.rows_of(Cf::Objects), None);
+        let (mut objects, mut reading) = (self.rows_of(Cf::Objects), Reading::new());
         for _ in 0..examine {
             let Some(row) = rows.next() else { return Ok(page) };
             let (key, _) = row?;
@@ -138,7 +139,7 @@ impl Store {
             page.next_after = Some(Timestamp::from_micros(date));
             let key = columns::object(group, date);
             if let Some(sealed) = next_at(&self.db, &mut objects, &key)? {
-                page.rows.extend(self.met(readers, &mut reporters, &key, sealed)?);
+                page.rows.extend(self.met(readers, &mut reading, &key, sealed)?);
             }
         }
         page.more = rows.next().is_some();

@@ -28,6 +28,7 @@ use super::{
     feed::Feed,
     messages,
     objects::{self, MAX_VERSIONS},
+    ownership::Claims,
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
     vault::damaged,
@@ -104,19 +105,21 @@ fn lost(key: &[u8], plain: &[u8]) -> Result<ObjectValue, ReadError> {
     ObjectValue::decode(plain).map_err(|_| damaged(Cf::Bereft, key, "does not decode"))
 }
 
-/// Takes away everything a message said, and notes which objects that bereaves.
+/// Takes away everything a message said, and notes which objects that bereaves; gives how many rows that took.
 pub(super) fn take_away(
     txn: &mut Txn<'_>,
     group: GroupId,
     member: MemberId,
     message: MessageId,
     end: End,
-) -> Result<(), ReadError> {
+) -> Result<usize, ReadError> {
     let mut said = messages::said_by(txn, message)?;
+    let mut looked_at = said.dates.len();
     for date in said.dates.clone() {
         let Some(value) = row(txn, group, date)? else { continue };
         let others = reporters(txn, group, date)?;
-        let kept = embargo::kept_with(txn, group, date, &value, message)?;
+        looked_at += others.len();
+        let saying = embargo::saying(txn, &value, &others, message)?;
         if value.message == message.as_ref() {
             objects::delete_row(txn, group, date, &value, &others);
             match heir(txn, &others)? {
@@ -130,7 +133,9 @@ pub(super) fn take_away(
             }
             drop_entry(txn, group, date, &value, member)?;
         }
-        embargo::lift(txn, group, kept)?;
+        if let Some(saying) = saying {
+            embargo::lift(txn, group, date, &value, &saying)?;
+        }
     }
     if end == End::Hidden {
         // Should it be erased some day, the bytes of these rows go, too.
@@ -140,7 +145,7 @@ pub(super) fn take_away(
         said = DatesValue::default();
     }
     messages::put_said(txn, message, &said)?;
-    Ok(())
+    Ok(looked_at)
 }
 
 pub(super) struct Reporter {
@@ -449,25 +454,15 @@ pub(super) fn row(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Option<Obj
     value.map(Some).map_err(|_| damaged(Cf::Objects, &key, "does not decode"))
 }
 
-/// When each row of an object was added, and which members say it, oldest first; opens none.
-pub(super) fn claims_of(
-    txn: &Txn<'_>,
-    group: GroupId,
-    id: &str,
-) -> Result<BTreeSet<(u64, Vec<u8>)>, ReadError> {
-    let prefix = objects::by_id(&txn.db.vault, group, id);
-    let found = txn.prefixed(Cf::ById, &prefix, MAX_VERSIONS)?.into_iter();
-    found
-        .map(|(key, value)| match ClaimValue::decode(value.as_slice()) {
-            Ok(entry) => Ok((entry.date_added, entry.member)),
-            Err(_) => Err(damaged(Cf::ById, &key, "does not decode")),
-        })
-        .collect()
+/// Claims of the object with this place in [`Cf::ById`]; opens none.
+pub(super) fn claims_of(txn: &Txn<'_>, object: &[u8]) -> Result<Claims, ReadError> {
+    Claims::of(txn.prefixed(Cf::ById, object, MAX_VERSIONS + 1)?.into_iter().map(Ok))
 }
 
 /// Every row of an object, oldest first.
 pub(super) fn rows_of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Vec<(u64, ObjectValue)>, ReadError> {
-    let dates: BTreeSet<u64> = claims_of(txn, group, id)?.into_iter().map(|(date, _)| date).collect();
+    let claims = claims_of(txn, &objects::by_id(&txn.db.vault, group, id))?;
+    let dates: BTreeSet<u64> = claims.said.into_iter().map(|(date, _)| date).collect();
     let mut rows = Vec::new();
     for date in dates {
         rows.extend(row(txn, group, date)?.map(|value| (date, value)));

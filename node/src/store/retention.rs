@@ -29,6 +29,10 @@ use super::{
     withdrawals,
 };
 
+/// Rows looked at in one step of letting bodies go: a few milliseconds. Too low ⇒ more synced batches, too high ⇒ messages that say
+/// much hold up the writer.
+const MOST_LOOKED_AT: usize = if cfg!(test) { 64 } else { 4096 };
+
 /// Where it stands in [`Cf::Meta`] how far a log was looked at.
 fn looked_at(group: GroupId, log: LogId) -> Vec<u8> {
     Key::default().bytes(b"retained:").u32(group.get()).bytes(log.as_ref()).done()
@@ -81,10 +85,14 @@ impl Store {
 }
 
 impl Applier {
-    /// Lets bodies go, with all that was read from them.
+    /// Lets bodies go, with all that was read from them; those beyond a bounded number of rows are found the next time.
     pub(super) fn expire(&mut self, txn: &mut Txn<'_>, aged: &Aged) -> Result<Committed, WriteError> {
+        let mut looked_at = 0;
         for message in &aged.messages {
-            self.let_go(txn, *message)?;
+            if looked_at >= MOST_LOOKED_AT {
+                return Ok(Committed::More);
+            }
+            looked_at += self.let_go(txn, *message)?;
         }
         let key = looked_at(aged.group, aged.log);
         if sequence(txn.get(Cf::Meta, &key)?) < aged.through {
@@ -93,14 +101,15 @@ impl Applier {
         Ok(if aged.more { Committed::More } else { Committed::Done })
     }
 
-    fn let_go(&mut self, txn: &mut Txn<'_>, message: MessageId) -> Result<(), WriteError> {
+    /// Gives how many rows that took.
+    fn let_go(&mut self, txn: &mut Txn<'_>, message: MessageId) -> Result<usize, WriteError> {
         let mut stored = stored(txn, message)?;
         if stored.value.key_id().is_none() || stored.value.expired {
-            return Ok(());
+            return Ok(0);
         }
         let counted = stored.value.counts();
         let author = withdrawals::author(message, &stored.value)?;
-        removal::take_away(txn, stored.group, author, message, End::Aged)?;
+        let looked_at = removal::take_away(txn, stored.group, author, message, End::Aged)?;
         opening::stop_waiting(txn, message, &stored.value);
         if stored.value.has_body {
             withdrawals::strip_stored(txn, &mut stored)?;
@@ -113,6 +122,6 @@ impl Applier {
         }
         self.recount(&stored, counted);
         stored.put(txn);
-        Ok(())
+        Ok(looked_at)
     }
 }

@@ -191,6 +191,26 @@ impl<'a> Txn<'a> {
         Ok(found)
     }
 
+    /// The first key at or behind `from` that begins with `prefix`, this batch's included.
+    pub(super) fn first_key(&self, cf: Cf, from: &[u8], prefix: &[u8]) -> Result<Option<Key>, ReadError> {
+        let mut stands = None;
+        for row in self.db.scan(cf, from, prefix) {
+            let (key, _) = row?;
+            if self.fresh(cf, &key).is_none() {
+                stands = Some(key.into_vec());
+                break;
+            }
+        }
+        let ours = self.rows.of(cf);
+        let first = |column: &Column, is_covered: &dyn Fn(&Key) -> bool| {
+            let mut rows = column.range(from.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+            rows.find(|(key, row)| row.is_some() && !is_covered(key)).map(|(key, _)| key.clone())
+        };
+        let before = self.before.as_ref();
+        let before = before.and_then(|before| first(before.of(cf), &|key| ours.contains_key(key)));
+        Ok(stands.into_iter().chain(first(ours, &|_| false)).chain(before).min())
+    }
+
     pub(super) fn put(&mut self, cf: Cf, key: Key, value: Value) {
         self.rows.bytes += key.len() + value.len();
         self.set(cf, key, Some(value));
@@ -331,6 +351,12 @@ mod tests {
         found.sort();
         let there = expected.into_iter().filter_map(|(key, row)| Some((key.as_bytes().to_vec(), vec![row?])));
         assert_eq!(found, there.collect::<Vec<_>>());
+        for (from, expected) in
+            [("x:", Some("x:a")), ("x:b", Some("x:c")), ("x:d", Some("x:f")), ("x:h", None)]
+        {
+            let first = txn.first_key(Cf::Meta, from.as_bytes(), b"x:").unwrap();
+            assert_eq!(first.as_deref(), expected.map(str::as_bytes), "{from}");
+        }
         txn.undo();
         assert_eq!(txn.get(Cf::Meta, b"x:c").unwrap(), Some(vec![2]), "only the batch itself is taken back");
     }

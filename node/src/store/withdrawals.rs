@@ -339,7 +339,7 @@ fn end(
     let erases = ending.shreds_at.is_some_and(|at| at <= now);
     let ends_as = if ending.keeps_content { End::Kept } else { End::Bare };
     let said = messages::said_by(txn, message)?;
-    let touched = said.dates.len() + said.was.len();
+    let mut touched = said.dates.len() + said.was.len();
     let goes = state.may_show() || !ending.keeps_content && tells(txn, message, stored.group)?;
     if goes || erases {
         for date in said.dates.iter().chain(&said.was) {
@@ -347,7 +347,7 @@ fn end(
         }
     }
     if goes {
-        removal::take_away(txn, stored.group, member, message, ends_as)?;
+        touched += removal::take_away(txn, stored.group, member, message, ends_as)?;
     } else if erases {
         messages::put_said(txn, message, &DatesValue { was: Vec::new(), ..said })?;
     }

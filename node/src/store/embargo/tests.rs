@@ -10,7 +10,8 @@ use super::*;
 use crate::{
     clock,
     store::{
-        Aged, Change, EnvelopeRow, MessageState, ObjectView, OpenedRows, Page, PageQuery,
+        Aged, Change, Committed, EnvelopeRow, MessageState, ObjectRow, ObjectView, OpenedRows, Page,
+        PageQuery, Store,
         tests::{GROUP, commit, envelope, id, object, open, opened},
     },
 };
@@ -203,7 +204,8 @@ fn what_another_member_asked_of_its_own_word_leaves_nothing_due_when_that_goes()
     commit(&store, under(1, 2, "a", Timestamp::ZERO));
     commit(&store, under(2, 3, "a", until));
     withdraw(&store, 3, 2);
-    assert_eq!(store.embargoes_over(clock::now(), 9).unwrap(), []);
+    end_all(&store, clock::now());
+    assert_eq!(versions(&store, "a")[0].surfaced, None);
     end_all(&store, until);
     assert_eq!((versions(&store, "a")[0].surfaced, store.next_embargo().unwrap()), (None, None));
 }
@@ -272,7 +274,8 @@ fn what_came_while_our_clock_ran_ahead_is_met_all_the_same() {
     objects::put_row(&mut txn, GROUP, date, &value, &[]);
     // Set right again, at its end.
     txn.now = until;
-    meet(&mut feed, &mut txn, (GROUP, date), until, until).unwrap();
+    let mut step = Step { now: until, looked_at: 0, found: 0, kept: BTreeMap::new() };
+    step.row(&mut feed, &mut txn, (GROUP, date), until).unwrap();
     let met = removal::row(&txn, GROUP, date).unwrap().unwrap().surfaced;
     assert!(met > date);
 }
@@ -308,6 +311,131 @@ fn what_stands_for_an_object_goes_with_it() {
     assert_eq!(store.db.get(Cf::Objects, &columns::object(GROUP, met.as_micros())).unwrap(), None);
     let left = page(&store, Audience::Outside, Some("indicator")).rows;
     assert!(left.iter().all(|row| row.tombstone), "{left:?}");
+}
+
+/// Message `n`, by which a member says so many versions of an object of this name, each under the same embargo.
+fn many(n: u64, member: u8, name: &str, count: usize, until: Timestamp) -> EnvelopeRow {
+    let mut row = under(n, member, name, until);
+    row.content.iter_mut().for_each(|content| content.objects = said(name, count));
+    row
+}
+
+fn said(name: &str, count: usize) -> Vec<ObjectRow> {
+    let version = |n: usize| format!("2026-01-01T00:00:00.{n:06}Z");
+    (0..count).map(|n| object(name, &version(n), schema::Tlp::Green)).collect()
+}
+
+/// How many rows surfaced, of those of an object.
+fn surfaced(store: &Store, name: &str) -> usize {
+    versions(store, name).iter().filter(|row| row.surfaced.is_some()).count()
+}
+
+#[test]
+fn an_end_that_is_more_than_one_step_is_ended_in_steps_and_nothing_is_passed_over() {
+    let folder = TempDir::new().unwrap();
+    let (store, until) = (open(&folder), later());
+    commit(&store, many(1, 2, "a", 3 * MOST_LOOKED_AT, until));
+    commit(&store, otherwise(many(2, 3, "a", 2 * MOST_LOOKED_AT, Timestamp::ZERO)));
+    let (mut steps, mut before) = (0, 0);
+    loop {
+        let over = store.embargoes_over(until, 64).unwrap();
+        if over.is_empty() {
+            break;
+        }
+        store.commit_blocking(Change::EmbargoesOver { over, now: until }).unwrap();
+        let after = surfaced(&store, "a");
+        assert!(after - before <= MOST_LOOKED_AT, "{before} to {after} in one step");
+        (steps, before) = (steps + 1, after);
+    }
+    assert!(steps >= 5, "{steps}");
+    assert_eq!(surfaced(&store, "a"), 5 * MOST_LOOKED_AT);
+}
+
+#[test]
+fn whoever_takes_back_what_kept_others_inside_looks_at_none_of_them_then() {
+    let folder = TempDir::new().unwrap();
+    let (store, until) = (open(&folder), later());
+    commit(&store, whole(many(1, 2, "a", 2 * MOST_LOOKED_AT, until)));
+    commit(&store, otherwise(many(2, 3, "a", 2 * MOST_LOOKED_AT, Timestamp::ZERO)));
+    expire(&store, 1);
+    // What others say of one object is one thing to do, however many versions of it went.
+    let of = |over: Vec<Embargo>| over.into_iter().filter(|of| matches!(of, Embargo::Object { .. })).count();
+    assert_eq!(of(store.embargoes_over(clock::now(), 9_999).unwrap()), 1);
+    assert_eq!(surfaced(&store, "a"), 0);
+    end_all(&store, clock::now());
+    assert_eq!(surfaced(&store, "a"), 2 * MOST_LOOKED_AT, "the owner is gone, and so is what it asked");
+}
+
+#[test]
+fn an_embargo_that_was_over_leaves_nothing_to_do_when_its_message_goes() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, whole(under(1, 2, "a", Timestamp::from_micros(1))));
+    commit(&store, otherwise(under(2, 3, "a", Timestamp::ZERO)));
+    end_all(&store, clock::now());
+    expire(&store, 1);
+    assert_eq!(store.next_embargo().unwrap(), None);
+}
+
+#[test]
+fn whoever_says_an_object_more_often_than_is_looked_at_does_not_own_it_and_opens_nothing() {
+    let folder = TempDir::new().unwrap();
+    let (store, until) = (open(&folder), later());
+    commit(&store, under(1, 2, "a", until));
+    commit(&store, otherwise(under(2, 3, "a", Timestamp::ZERO)));
+    let kept = || versions(&store, "a").into_iter().filter(|row| row.member == MemberId::new([3; 16]));
+    assert!(kept().all(|row| row.kept_until == Some(until)));
+    // The owner's claim is but one of them all: of those that are looked at, another member's may be the first.
+    commit(&store, many(3, 3, "a", objects::MAX_VERSIONS + 1, Timestamp::ZERO));
+    assert!(kept().count() >= objects::MAX_VERSIONS - 1);
+    assert!(kept().all(|row| row.kept_until == Some(until)), "nobody is known to own it");
+    let owner = ownership_of(&store, "a");
+    assert_eq!(owner, crate::store::ownership::Owner::Unknown);
+}
+
+#[test]
+fn who_keeps_an_object_inside_is_looked_for_once_for_all_rows_that_are_read_of_it() {
+    let folder = TempDir::new().unwrap();
+    let (store, until) = (open(&folder), later());
+    commit(&store, under(1, 2, "a", until));
+    commit(&store, otherwise(many(2, 3, "a", 2, Timestamp::ZERO)));
+    let dates: Vec<Timestamp> = versions(&store, "a").iter().skip(1).map(|row| row.date_added).collect();
+    let mut reading = objects::Reading::new();
+    let mut kept =
+        |date: Timestamp| store.object_with(&mut reading, GROUP, date).unwrap().unwrap().kept_until;
+    assert_eq!(kept(dates[0]), Some(until));
+    for row in store.db.scan(Cf::Embargoes, &[], &[]).map(Result::unwrap) {
+        store.db.rocks.delete_cf(store.db.cf(Cf::Embargoes), row.0).unwrap();
+    }
+    assert_eq!(kept(dates[1]), Some(until), "it was found before");
+    assert_eq!(store.object_at(GROUP, dates[1]).unwrap().unwrap().kept_until, None);
+}
+
+/// Whose the writer takes an object to be.
+fn ownership_of(store: &Store, name: &str) -> crate::store::ownership::Owner {
+    let txn = Txn::new(&store.db, clock::now());
+    let object = objects::by_id(&store.db.vault, GROUP, &format!("indicator--{name}"));
+    let claims = removal::claims_of(&txn, &object).unwrap();
+    Firsts::of(&claims, |date| removal::row(&txn, GROUP, date)).unwrap().owner(None)
+}
+
+#[test]
+fn bodies_of_messages_that_say_much_go_one_step_after_the_other() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for n in 1..=3 {
+        commit(&store, whole(many(n, 2, &n.to_string(), 100, Timestamp::ZERO)));
+    }
+    let log = LogId::new([1; 32]);
+    let far = Timestamp::from_micros(clock::now().as_micros() + FAR);
+    for left in [2, 1, 0] {
+        let aged = store.aged(GROUP, log, far, 64).unwrap().unwrap();
+        let expected = if left == 0 { Committed::Done } else { Committed::More };
+        assert_eq!(store.commit_blocking(Change::Expire(aged)).unwrap(), expected);
+        let held = (1..=3).filter(|n| !versions(&store, &n.to_string()).is_empty()).count();
+        assert_eq!(held, left);
+    }
+    assert!(store.aged(GROUP, log, far, 64).unwrap().is_none());
 }
 
 /// Message `n`, by which the author of message `target` takes that back.

@@ -14,7 +14,7 @@ use super::{ending_of, naming};
 use crate::store::{
     ReadError, Store,
     columns::{self, Cf},
-    objects::{self, ObjectView},
+    objects::{self, ObjectView, Reading},
     removal,
     rows::{Reweigh, WithdrawalRow},
     txn::Txn,
@@ -192,8 +192,10 @@ impl Store {
         member: MemberId,
         mut visit: impl FnMut(ObjectView),
     ) -> Result<(), ReadError> {
-        for date in self.dates_said_by(group, object, member)? {
-            let row = self.object_at(group, Timestamp::from_micros(date))?;
+        let dates = self.dates_said_by(group, object, member)?;
+        let mut reading = Reading::default();
+        for date in dates {
+            let row = self.object_with(&mut reading, group, Timestamp::from_micros(date))?;
             if let Some(view) = row.filter(|view| view.id == object) {
                 visit(view);
             }

@@ -1,7 +1,8 @@
 //! A pasted mail as its sender wrote it: parts that were encoded to be sent are read as text again (RFC 2045 §6).
 //!
 //! Lines keep their numbers, so that what is told of one is found in what was pasted: of lines that are put together
-//! the text stands in one, and blank ones stand for the others. Nothing grows: both encodings are longer than their text.
+//! the text stands in one, and blank ones stand for the others. Nothing grows much: both encodings are longer than what they
+//! carry, and bytes that are no text become one sign each.
 
 use std::{borrow::Cow, mem};
 

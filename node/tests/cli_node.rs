@@ -243,4 +243,6 @@ fn the_audit_log_tells_who_did_what_and_verifies_until_it_is_touched() {
     lines.remove(2);
     fs::write(&file, lines.join("\n") + "\n").unwrap();
     site.refused(&format!("audit verify {ALICE}"), 3, "line 3");
+    fs::remove_file(&file).unwrap();
+    site.refused(&format!("audit verify {ALICE}"), 3, "there is no entry");
 }

@@ -61,11 +61,19 @@ def host(text):
     return ("domain-name", name) if all(re.fullmatch(r"[a-z0-9_-]{1,63}", label) for label in labels) else None
 
 
+def named(text, read):
+    """The host of `198.51.100.7:443`, `[2001:db8::1]:443` or `evil.example|443`."""
+    match = re.fullmatch(r"\[([^\]]*)\]:(\d{1,5})|([^:|]*):(\d{1,5})|([^|]*)\|(\d{1,5})", text)
+    name, port = [part for part in match.groups() if part is not None] if match else ("", "0")
+    found = read(name) if 0 < int(port) < 65536 else None
+    return found if found and "/" not in found[1] and re.search("[.:]", found[1]) else None
+
+
 def url(text):
     match = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", text, flags=re.S)
     if not match:
         # A host that an event calls a URL is a host; a path alone is nothing to look for.
-        return host(text)
+        return host(text) or named(text, host)
     scheme, authority, rest = match.groups()
     name, colon, port = authority.rpartition(":")
     name, port = (name, port) if colon and port.isdigit() else (authority, "")
@@ -83,9 +91,9 @@ def normal(kind, text):
     if not text:
         return None
     if kind == "ip":
-        return address(refanged(text))
+        return address(refanged(text)) or named(refanged(text), address)
     if kind == "domain-name":
-        return host(refanged(text))
+        return host(refanged(text)) or named(refanged(text), host)
     if kind == "url":
         return url(refanged(text))
     if kind == "email-addr":
@@ -158,6 +166,28 @@ def attribute_of(place, item, around):
     return Attribute(place, item["type"], text, values, bool(item["to_ids"]), seen or float(item.get("timestamp") or around))
 
 
+def unrelated(place, event, became):
+    """Where objects relate to what is not one thing; `became` has what each attribute is, by its uuid."""
+    things, nothing = event.get("Object", []), set()
+    for thing in things:
+        taken = [item for item in thing["Attribute"] if item["uuid"] in became and item["type"] in TYPES]
+        if thing.get("deleted") or not taken:
+            continue
+        is_file = any(kind in [*HASHES, "ssdeep", "tlsh", "file-name"] for item in taken for kind in TYPES[item["type"]])
+        if thing["name"] == "file" and is_file:
+            became[thing["uuid"]] = thing["uuid"]
+        elif len(taken) == 1:
+            became[thing["uuid"]] = became[taken[0]["uuid"]]
+    for i, thing in enumerate(things):
+        for n, reference in enumerate([] if thing.get("deleted") else thing.get("ObjectReference", [])):
+            ends = became.get(thing["uuid"]), became.get(reference["referenced_uuid"])
+            if reference.get("deleted"):
+                nothing.add(f"{place}.Object[{i}].ObjectReference[{n}]")
+            elif None in ends or ends[0] == ends[1]:
+                nothing.add(f"{place}.Object[{i}]")
+    return nothing
+
+
 def read(path, unmarked="amber+strict"):
     """Every attribute of a file's one event, those of its objects, too."""
     with open(path, encoding="utf-8") as file:
@@ -175,6 +205,7 @@ def read(path, unmarked="amber+strict"):
             continue
         items += [(f"{place}.Object[{i}].Attribute[{n}]", item, thing) for n, item in enumerate(thing["Attribute"])]
     nothing |= {f"{place}.ShadowAttribute[{i}]" for i in range(len(event.get("ShadowAttribute", [])))}
+    became = {}
     for at, item, thing in items:
         attribute = attribute_of(at, item, event["timestamp"])
         if item.get("deleted"):
@@ -191,6 +222,9 @@ def read(path, unmarked="amber+strict"):
         tlps += [level for levels, _ in own for level in levels]
         paps += [pap for _, said in own for pap in said]
         attributes.append(attribute)
+        if attribute.values or (item["type"] in RULES and attribute.to_ids):
+            became[item["uuid"]] = item["uuid"]
+    nothing |= unrelated(place, event, became)
     order = ["clear", "white", "green", "amber", "red"]
     return Event(
         path, LEVELS[max(tlps)] if tlps else unmarked, max(paps, key=order.index) if paps else None, attributes, nothing,

@@ -121,6 +121,12 @@ impl Verify {
             Err(error) => refuse!("{error}"),
         };
         let Standing { sequence, head } = verified.standing;
+        if sequence == 0 {
+            refuse!(
+                "there is no entry in {}: this node never ran, or its record was taken away",
+                folder.join(FOLDER).display()
+            );
+        }
         let day = |time: Option<_>| time.map_or_else(|| "-".to_owned(), second);
         output::print(&output::facts(&[
             ("entries", format!("{} to {sequence}", verified.first)),

@@ -18,7 +18,7 @@ use belfry_proto::{
     stix::{
         indicator::Brief,
         neutral,
-        observable::{Kind, Observable},
+        observable::{Kind, Observable, endpoint::Endpoint},
         score::{Decay, State},
     },
     time::Timestamp,
@@ -55,10 +55,13 @@ pub struct Wanted {
 impl Wanted {
     /// What it names, if that is anything belfry looks up.
     pub(super) fn observable(&self) -> Option<Observable> {
-        match self.kind {
+        let whole = match self.kind {
             Some(kind) => Observable::new(kind, &self.text),
             None => Observable::guess(&self.text),
-        }
+        };
+        // Of a server in a log or a list the host is looked for, whatever its port.
+        let host = || Endpoint::new(self.kind.unwrap_or(Kind::Domain), &self.text).map(|found| found.host);
+        whole.or_else(host)
     }
 }
 

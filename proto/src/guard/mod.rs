@@ -348,7 +348,7 @@ pub fn reason(text: &str, own: &Own) -> Result<String, ReasonError> {
 /// [`ReasonError::Excused`].
 pub fn repeats_none(reason: &str, objects: &[Object], report: &Report) -> Result<(), ReasonError> {
     let folded = fold(reason);
-    let spoken: BTreeSet<Observable> = find::values(&folded).map(|(value, _)| value).collect();
+    let spoken: BTreeSet<Observable> = find::values(&folded).map(|spoken| spoken.value).collect();
     let folded = folded.to_lowercase();
     let objected: BTreeSet<&str> =
         report.objections.iter().filter_map(|objection| objection.object.as_deref()).collect();

@@ -68,7 +68,7 @@ impl Own {
     pub(super) fn find<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Finding> + 'a {
         let words = self.terms.is_empty() && self.competition.is_empty();
         let words: Vec<String> = if words { Vec::new() } else { words_of(text).collect() };
-        let value = self.has_values && find::values(text).any(|(value, _)| self.values.covers(&value));
+        let value = self.has_values && find::values(text).any(|spoken| self.values.covers(&spoken.value));
         [
             value.then_some(Finding::OwnValue),
             self.terms.are_in(&words).then_some(Finding::OwnTerm),

@@ -141,7 +141,7 @@ pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result
     let names = reader.headers().map_err(|error| fault(&error))?.clone();
     let columns = columns(&names, &options.mapping)?;
     let out = Rows::new(options);
-    let mut seen: BTreeSet<Observable> = BTreeSet::new();
+    let mut seen: BTreeSet<(Observable, Option<u16>)> = BTreeSet::new();
     let mut row = csv::StringRecord::new();
     let mut count = 0;
     while reader.read_record(&mut row).map_err(|error| fault(&error))? {
@@ -176,11 +176,8 @@ pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result
             Some(_) => return Err(broken(Column::ToIds, "is neither 1 nor 0")),
         }
         let item = match cell(Column::Type) {
-            None => Observable::guess(value).map(|found| Item::of(found, value)).ok_or(Why::NoValue),
-            Some(word) => match super::misp::kind_of(word) {
-                None => Err(Why::Untranslated(brief(word))),
-                Some(kind) => Item::new(kind, value).ok_or_else(|| Why::NotA(brief(word))),
-            },
+            None => Item::guess(value).ok_or(Why::NoValue),
+            Some(word) => super::misp::item(word, value),
         };
         let item = match item {
             Ok(item) => item,
@@ -189,7 +186,7 @@ pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result
                 continue;
             }
         };
-        if !seen.insert(item.observable.clone()) {
+        if !seen.insert((item.observable.clone(), item.port)) {
             import.skip(place, Why::Twice);
             continue;
         }

@@ -8,7 +8,10 @@ use crate::{
         extension,
         id::deterministic,
         marking::Tlp,
-        observable::{Kind, Observable},
+        observable::{
+            Kind, Observable,
+            endpoint::{self, Endpoint},
+        },
     },
     time::Timestamp,
 };
@@ -33,16 +36,47 @@ pub(super) fn time(at: Timestamp) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Item {
     pub(super) observable: Observable,
+    /// Of a host, where it was named with one.
+    pub(super) port: Option<u16>,
     text: String,
+    /// A hash of a certificate, not of a file.
+    is_of_certificate: bool,
 }
 
 impl Item {
     /// `text` as a `kind`; `None` if it cannot be one. A host alone where a URL is due, as many an event has it, is
-    /// that host: a scheme would be invented.
+    /// that host: a scheme would be invented. A host with a port is that host.
     pub(super) fn new(kind: Kind, text: &str) -> Option<Self> {
         let found = Observable::new(kind, text);
         let host = || (kind == Kind::Url).then(|| Observable::new(Kind::Domain, text)).flatten();
-        Some(Self::of(found.or_else(host)?, text))
+        match found.or_else(host) {
+            Some(found) => Some(Self::of(found, text)),
+            None => Endpoint::new(kind, text).map(Self::at),
+        }
+    }
+
+    /// What `text` names, where nothing says what it is.
+    pub(super) fn guess(text: &str) -> Option<Self> {
+        match Observable::guess(text) {
+            Some(found) => Some(Self::of(found, text)),
+            None => Endpoint::guess(text).map(Self::at),
+        }
+    }
+
+    /// The fingerprint of a certificate, by a hash of `kind`.
+    pub(super) fn certificate(kind: Kind, text: &str) -> Option<Self> {
+        let found = Observable::new(kind, text)?;
+        Some(Self { is_of_certificate: true, ..Self::of(found, text) })
+    }
+
+    /// With a port behind it, if there is one.
+    pub(super) fn at_port(self, port: Option<u16>) -> Self {
+        Self { port: port.or(self.port), ..self }
+    }
+
+    fn at(Endpoint { host, port }: Endpoint) -> Self {
+        let text = host.value().to_owned();
+        Self::of(host, &text).at_port(Some(port))
     }
 
     /// A value that was found as `text`.
@@ -51,7 +85,21 @@ impl Item {
             Kind::FileName | Kind::Mutex | Kind::RegistryKey | Kind::Ssdeep => text.trim().to_owned(),
             _ => observable.value().to_owned(),
         };
-        Self { observable, text }
+        Self { observable, port: None, text, is_of_certificate: false }
+    }
+
+    /// What people read: the value, with its port.
+    pub(super) fn name(&self) -> String {
+        match self.port {
+            Some(port) => endpoint::written(&self.observable, port),
+            None => self.observable.value().to_owned(),
+        }
+    }
+
+    /// Whether it is told of a file.
+    pub(super) fn is_of_file(&self) -> bool {
+        let kind = self.observable.kind();
+        !self.is_of_certificate && (kind == Kind::FileName || hash_name(kind).is_some())
     }
 
     /// STIX's property of the value, as a pattern writes it.
@@ -68,7 +116,8 @@ impl Item {
             Kind::Mutex => "mutex:name".to_owned(),
             Kind::RegistryKey => "windows-registry-key:key".to_owned(),
             Kind::Md5 | Kind::Sha1 | Kind::Sha256 | Kind::Sha512 | Kind::Ssdeep | Kind::Tlsh => {
-                format!("file:hashes.'{}'", hash_name(self.observable.kind())?)
+                let of = if self.is_of_certificate { "x509-certificate" } else { "file" };
+                format!("{of}:hashes.'{}'", hash_name(self.observable.kind())?)
             }
             Kind::Cve => return None,
         })
@@ -95,7 +144,10 @@ impl Item {
             Kind::RegistryKey => (kind.as_str(), json!({ "key": self.text })),
             Kind::FileName => ("file", json!({ "name": self.text })),
             Kind::Cve => return None,
-            _ => ("file", json!({ "hashes": { hash_name(kind)?: self.text } })),
+            _ => {
+                let of = if self.is_of_certificate { "x509-certificate" } else { "file" };
+                (of, json!({ "hashes": { hash_name(kind)?: self.text } }))
+            }
         };
         observable(name, properties)
     }
@@ -115,11 +167,6 @@ pub(super) fn file(items: &[&Item]) -> Option<Map<String, Value>> {
         properties.insert("hashes".to_owned(), Value::Object(hashes));
     }
     observable("file", Value::Object(properties))
-}
-
-/// Whether a value is told of a file.
-pub(super) fn is_of_file(kind: Kind) -> bool {
-    kind == Kind::FileName || hash_name(kind).is_some()
 }
 
 /// STIX 2.1 §10.3.

@@ -15,6 +15,7 @@
 //! and counts are bounded before anything is built, and what it grows to is asked for as it grows ([`Room`]).
 
 mod csv;
+mod mail;
 mod make;
 mod misp;
 mod room;
@@ -180,6 +181,9 @@ pub enum Why {
     /// Nothing that STIX has an observable for.
     #[error("is of type {0}, which tells nothing to look for")]
     Untranslated(String),
+    /// A fingerprint of a kind that neither lookup nor lists have.
+    #[error("is a fingerprint of type {0}, which lookup and lists have no place for")]
+    Fingerprint(String),
     /// What it is cannot be told.
     #[error("is no address, domain, URL, mailbox, hash or CVE number")]
     NoValue,
@@ -195,8 +199,8 @@ pub enum Why {
     /// `report.pdf`, `end.Next`.
     #[error("may be a file's name or no domain at all; write it as in evil[.]example to have it taken")]
     Ambiguous,
-    /// `evil.example/a`.
-    #[error("is the host of a path or port; write the URL with its scheme to have it taken")]
+    /// `evil.example/a`, `198.51.100.7:99999`.
+    #[error("is the host of a path, or of what is no port; write the URL with its scheme to have it taken")]
     Part,
     /// Written to somebody.
     #[error("is a recipient or a server of the mail's way, not its sender's")]
@@ -221,8 +225,8 @@ pub enum Why {
     /// A tag or cluster that MISP's user kept to itself.
     #[error("carries what its MISP keeps to itself: {0}")]
     Local(String),
-    /// Relations between a MISP event's objects.
-    #[error("relates to {0} others, which is left out: what it holds stands each for itself")]
+    /// Relations between a MISP event's objects of which one came to nothing, or to several things.
+    #[error("relates to {0} others, which is left out: at one end or the other stands not one thing")]
     References(usize),
     /// An encoded piece.
     #[error("is encoded; paste it as text")]

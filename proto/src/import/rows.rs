@@ -46,19 +46,24 @@ impl Rows {
         let frame = Frame { tlp, ..self.frame.clone() };
         import.narrow(tlp, None);
         let labels: usize = said.labels.iter().map(String::len).sum();
-        import.begin_row(item.observable.value().len() + said.description.len() + labels);
+        let name = item.name();
+        import.begin_row(name.len() + said.description.len() + labels);
         if item.observable.kind() == Kind::Cve {
             return import.add(frame.vulnerability(item.observable.value(), &said.description));
         }
         let (Some(pattern), Some(object)) = (item.pattern(), item.object()) else { return Ok(()) };
         let observable = id_of(&object);
         import.add_once(object)?;
-        let indicator = id("indicator", &[&pattern]);
+        // A host that is named with several ports is one value, and each of them is told.
+        let indicator = match item.port {
+            None => id("indicator", &[&pattern]),
+            Some(port) => id("indicator", &[&pattern, &port.to_string()]),
+        };
         import.add(frame.object(
             "indicator",
             &indicator,
             json!({
-                "name": item.observable.value(),
+                "name": name,
                 "description": said.description,
                 "labels": said.labels,
                 "confidence": said.confidence,

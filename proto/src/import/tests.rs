@@ -1,3 +1,6 @@
+mod endpoints;
+mod relations;
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -60,12 +63,16 @@ fn prose_gives_what_it_means_and_tells_what_it_leaves_out() {
         [
             "line 1 stands in the file before",
             "line 2 may be a file's name or no domain at all; write it as in evil[.]example to have it taken",
-            "line 2 is the host of a path or port; write the URL with its scheme to have it taken",
         ]
     );
     let digest = "d41d8cd98f00b204e9800998ecf8427e".repeat(2);
-    let expected = ["cve CVE-2026-0001", "domain-name evil.example", "domain-name update.evil.example"]
-        .map(str::to_owned);
+    let expected = [
+        "cve CVE-2026-0001",
+        "domain-name evil.example",
+        "domain-name update.evil.example",
+        "ipv4-addr 198.51.100.7",
+    ]
+    .map(str::to_owned);
     let mut expected: BTreeSet<String> = expected.into();
     expected.extend([format!("sha256 {digest}"), "url https://evil.example/a".to_owned()]);
     assert_eq!(values(&objects(found)), expected);
@@ -87,6 +94,33 @@ fn of_a_mail_only_its_senders_values_are_taken() {
 }
 
 #[test]
+fn a_mails_text_is_read_whatever_it_was_sent_in_and_attachments_are_told() {
+    let line = "QmVsZnJ5IGlzIGEgbm9kZSBmb3Igc2hhcmluZyB0aHJlYXQgaW50ZWxsaWdlbmNl";
+    let mail = format!(
+        "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b1\n\n--bound1\n\
+        Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n\
+        R28gdG8gaHR0cDovL2V2aWwuZXhhbXBsZS9sb2dpbg0Kb3IgMTk4LjUxLjEwMC43OjQ0MywgYXNr\n\
+        IGNhZsOpQGV2aWwuZXhhbXBsZSBvZiBpdC4NCg==\n\n--bound1\n\
+        Content-Type: application/zip\nContent-Transfer-Encoding: base64\n\n{line}\n--bound1\n\
+        Content-Transfer-Encoding: base64\n\n!{line}\n--bound1--\nevil[.]example\nevil[.]example\n"
+    );
+    let found = import(Format::Text, &mail);
+    assert_eq!(
+        skipped(&found),
+        ["line 15 is encoded; paste it as text", "line 22 stands in the file before"],
+        "lines keep their numbers"
+    );
+    let expected = [
+        "domain-name evil.example",
+        "email-addr café@evil.example",
+        "email-addr it@evil.example",
+        "ipv4-addr 198.51.100.7",
+        "url http://evil.example/login",
+    ];
+    assert_eq!(values(&objects(found)), expected.map(str::to_owned).into());
+}
+
+#[test]
 fn a_table_is_read_by_its_columns() {
     let table = "IOC;Kind;Note;TLP;valid_until\nevil[.]example;domain;\"a; b\";amber;2027-01-01\n\
         198.51.100.7;ip;;green;\n;ip;;;\nnot an ip;ip;;;\nx;imphash;;;\nevil.example;domain;;;\n";
@@ -97,7 +131,7 @@ fn a_table_is_read_by_its_columns() {
         [
             "line 4 is empty",
             "line 5 is not a value of its type, ip",
-            "line 6 is of type imphash, which tells nothing to look for",
+            "line 6 is a fingerprint of type imphash, which lookup and lists have no place for",
             "line 7 stands in the file before",
         ]
     );
@@ -121,7 +155,7 @@ fn a_table_with_a_fault_is_refused_with_line_column_and_rule() {
         ("value,valid_from,valid_until\na.example,2027-01-02,2027-01-01\n", "not later than valid_from"),
         ("name,kind\nx,y\n", "has no column \"value\" for value; it has name, kind"),
         ("value\n", "holds nothing to share; 0 items were skipped"),
-        ("value\nx\n198.51.100.7:443\n", "2 items were skipped, the first: line 2 is no address, domain,"),
+        ("value\nx\n198.51.100.7:0\n", "2 items were skipped, the first: line 2 is no address, domain,"),
         ("", "has no column"),
     ] {
         let refusal = refusal(Format::Csv, table);
@@ -249,7 +283,7 @@ fn pages_sightings_and_relations_of_an_event_are_taken_or_told() {
     assert_eq!(
         skipped(&found),
         [
-            "Event.Object[0] relates to 2 others, which is left out: what it holds stands each for itself",
+            "Event.Object[0] relates to 2 others, which is left out: at one end or the other stands not one thing",
             "Event.EventReport[1] was deleted at its source",
         ]
     );
@@ -305,7 +339,7 @@ fn an_event_becomes_its_values_and_nothing_else() {
         [
             "Event.Attribute[2].Sighting[3] is of type sighting 3, which tells nothing to look for",
             "Event.Attribute[3] is not a value of its type, sha256",
-            "Event.Attribute[5] is of type imphash, which tells nothing to look for",
+            "Event.Attribute[5] is a fingerprint of type imphash, which lookup and lists have no place for",
             "Event.Attribute[6] was deleted at its source",
             "Event.ShadowAttribute[0] is a proposal that nobody accepted",
             "Event.Galaxy[2] is a galaxy of type sector, which has no STIX object",

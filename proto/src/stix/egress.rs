@@ -317,7 +317,8 @@ fn term_allows(policy: &Policy, term: &str) -> bool {
             "permitted-actions",
             "externally-visible-direct-actions" | "externally-visible-indirect-actions",
         ) => true,
-        ("permitted-actions", "internally-visible-actions") => !is_outside,
+        // What stops traffic is seen by who sent it.
+        ("permitted-actions", "internally-visible-actions") => !is_outside && policy.purpose == Use::Detect,
         ("permitted-actions", _) => false,
         ("unmodified-resale", "may") | ("affected-party-notifications" | "encrypt-in-transit" | "tlp", _) => {
             true
@@ -407,6 +408,17 @@ mod tests {
             assert_eq!((leaves(&inside), leaves(&outside)), (is_inside, is_outside), "{term}");
         }
         assert!(hides_author(&["Attribution=MUST NOT".to_owned()]));
+    }
+
+    #[test]
+    fn what_may_be_visible_within_alone_blocks_nothing() {
+        let blocks = |term: &str| {
+            let terms = [term.to_owned()];
+            let marks = Marks { terms: &terms, ..marks(Tlp::Green, Some(Pap::Clear)) };
+            may_leave(&policy(Use::Block, Audience::Inside), &marks, NOW)
+        };
+        assert_eq!(blocks("permitted-actions=internally-visible-actions"), Err(Held::Terms));
+        assert_eq!(blocks("permitted-actions=externally-visible-indirect-actions"), Ok(()));
     }
 
     #[test]

@@ -179,7 +179,8 @@ impl Indicator {
 
     /// The values it looks for, each once.
     ///
-    /// A cryptographic hash names its file whatever else a pattern asks for, so it always stands alone.
+    /// A cryptographic hash names its file whatever else a pattern asks for, so it always stands alone. That of a
+    /// certificate is no file's: lookup finds it, lists of files are without it.
     #[must_use]
     pub fn values(&self) -> Vec<(Observable, Stands)> {
         if self.pattern_type != "stix" {
@@ -187,7 +188,8 @@ impl Indicator {
         }
         let Ok(read) = pattern::read(&self.pattern) else { return Vec::new() };
         let mut found: BTreeMap<Observable, Stands> = BTreeMap::new();
-        for comparison in &read.comparisons {
+        let of_files = |path: &str| !path.starts_with("x509-certificate:");
+        for comparison in read.comparisons.iter().filter(|comparison| of_files(comparison.path())) {
             for value in comparison.wanted() {
                 let Some(observable) = compared(comparison.path(), value) else { continue };
                 if found.len() >= MAX_OBSERVABLES {
@@ -366,6 +368,14 @@ mod tests {
         let md5 = "d41d8cd98f00b204e9800998ecf8427e";
         let pattern = format!("[file:name = 'evil.exe' AND file:hashes.MD5 = '{md5}']");
         assert_eq!(values(&pattern), [format!("{md5} Alone"), "evil.exe Joined".into()]);
+    }
+
+    #[test]
+    fn the_hash_of_a_certificate_is_no_files() {
+        let sha1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+        let pattern =
+            format!("[x509-certificate:hashes.'SHA-1' = '{sha1}' OR domain-name:value = 'evil.example']");
+        assert_eq!(values(&pattern), ["evil.example Alone"]);
     }
 
     #[test]

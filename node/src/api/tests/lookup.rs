@@ -83,6 +83,28 @@ async fn every_spelling_finds_and_what_nobody_named_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_host_with_its_port_finds_the_host() {
+    let site = Site::new().await;
+    let token = site.reader().await;
+    site.put(&[
+        Put::pattern(1, "[ipv4-addr:value = '203.0.113.7']", &json!({})),
+        Put::pattern(2, "[domain-name:value = 'evil.example']", &json!({})),
+    ])
+    .await;
+    for (text, host) in [("203[.]0[.]113[.]7:443", "203.0.113.7"), ("evil.example:8080", "evil.example")] {
+        let found = site.find(&token, text).await;
+        assert_eq!(
+            (&found["state"], &found["normalised"], &found["value"]),
+            (&json!("active"), &json!(host), &json!(text))
+        );
+    }
+    let wanted =
+        ["203.0.113.7:443", "evil.example:443"].map(|value| json!({ "type": "ipv4-addr", "value": value }));
+    let found = site.look_up(&token, json!({ "values": wanted })).await;
+    assert_eq!((&found[0]["state"], &found[1]["normalised"]), (&json!("active"), &json!(null)));
+}
+
+#[tokio::test]
 async fn a_range_finds_what_lies_in_it_and_an_address_the_ranges_around_it() {
     let site = Site::new().await;
     let token = site.reader().await;

@@ -91,6 +91,8 @@ pub(super) struct Attribute {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Object {
+    #[serde(deserialize_with = "text")]
+    pub(super) uuid: String,
     pub(super) name: String,
     #[serde(deserialize_with = "flag")]
     pub(super) deleted: bool,
@@ -99,7 +101,25 @@ pub(super) struct Object {
     #[serde(rename = "Attribute")]
     pub(super) attributes: Vec<Attribute>,
     #[serde(rename = "ObjectReference")]
-    pub(super) references: Vec<serde::de::IgnoredAny>,
+    pub(super) references: Vec<Reference>,
+}
+
+/// What an object has to do with another, or with an attribute.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Reference {
+    #[serde(deserialize_with = "text")]
+    pub(super) uuid: String,
+    #[serde(rename = "referenced_uuid", deserialize_with = "text")]
+    pub(super) to: String,
+    #[serde(rename = "relationship_type", deserialize_with = "text")]
+    pub(super) kind: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) comment: String,
+    #[serde(deserialize_with = "text")]
+    pub(super) timestamp: String,
+    #[serde(deserialize_with = "flag")]
+    pub(super) deleted: bool,
 }
 
 /// Prose about an event, in Markdown.

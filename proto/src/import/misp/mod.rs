@@ -6,6 +6,9 @@
 //! | attribute, `to_ids` | `indicator` of its uuid, based on the observable |
 //! | attribute, not `to_ids` | `observed-data` of its uuid, of the observable |
 //! | file object | one `file` with all its hashes |
+//! | relation of an object | `relationship` between what both became, where each is one thing |
+//! | host with a port | the host; the port stands in the name of an indicator, among the labels of what was seen |
+//! | fingerprint of a certificate | `x509-certificate` with that hash |
 //! | YARA, Sigma or Snort rule | `indicator` in that language if `to_ids`, else `note` |
 //! | galaxy cluster | threat actor, intrusion set, attack pattern, malware, tool |
 //! | event report | `note` on the report |
@@ -21,25 +24,31 @@
 mod galaxy;
 mod json;
 mod parts;
+mod relations;
 mod types;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-pub(super) use self::types::kind_of;
+pub(super) use self::types::item;
 use self::{
     json::{Attribute, Event, Object, Report, Sighting, Tag},
     parts::{Whole, day, moment, seconds, shared, uuid},
+    relations::{End, Ends},
     types::Meaning,
 };
 use super::{
     Import, ImportError, Options, Place, Skipped, Why,
-    make::{Frame, Item, id, id_of, is_of_file, time},
+    make::{Frame, Item, id, id_of, time},
 };
 use crate::{
     schema::{InformationClass, Pap},
-    stix::{extension, indicator, marking::Tlp, observable::Kind},
+    stix::{
+        extension, indicator,
+        marking::Tlp,
+        observable::{Kind, endpoint},
+    },
     time::Timestamp,
 };
 
@@ -74,6 +83,7 @@ struct Taking {
     links: Vec<String>,
     /// Tags of clusters that the event brings, in lower case.
     clusters: BTreeSet<String>,
+    ends: Ends,
 }
 
 impl Taking {
@@ -91,6 +101,7 @@ impl Taking {
             known: BTreeSet::new(),
             links: Vec::new(),
             clusters: event.all_galaxies().flat_map(galaxy::tags).collect(),
+            ends: Ends::default(),
         })
     }
 
@@ -105,6 +116,9 @@ impl Taking {
         }
         for (i, object) in event.objects.iter().enumerate() {
             self.object(&format!("{}.Object[{i}]", self.path), object, import)?;
+        }
+        for (i, object) in event.objects.iter().enumerate().filter(|(_, object)| !object.deleted) {
+            self.relations(&format!("{}.Object[{i}]", self.path), object, import)?;
         }
         for i in 0..event.proposals.len() {
             import.skip(Place::Path(format!("{}.ShadowAttribute[{i}]", self.path)), Why::Proposal);
@@ -144,7 +158,7 @@ impl Taking {
         import: &mut Import,
     ) -> Result<(), ImportError> {
         if let Some(items) = self.items(path, attribute, import)? {
-            let of_file: Vec<&Item> = items.iter().filter(|i| is_of_file(i.observable.kind())).collect();
+            let of_file: Vec<&Item> = items.iter().filter(|item| item.is_of_file()).collect();
             // `filename|md5` is one file.
             let whole = (of_file.len() > 1).then(|| Whole::of(&of_file)).flatten();
             let about = self.about(path, attribute, import)?;
@@ -161,9 +175,6 @@ impl Taking {
             import.skip(Place::Path(path.to_owned()), Why::Deleted);
             return Ok(());
         }
-        if !object.references.is_empty() {
-            import.skip(Place::Path(path.to_owned()), Why::References(object.references.len()));
-        }
         let around = self.frame.tlp;
         self.frame.tlp = around.max(shared(path, object.distribution.as_deref(), import));
         let told = self.parts(path, object, import);
@@ -179,17 +190,33 @@ impl Taking {
                 told.push((path, attribute, items));
             }
         }
-        let of_file: Vec<&Item> = told
-            .iter()
-            .flat_map(|(.., items)| items)
-            .filter(|item| is_of_file(item.observable.kind()))
-            .collect();
+        let of_file: Vec<&Item> =
+            told.iter().flat_map(|(.., items)| items).filter(|item| item.is_of_file()).collect();
         let whole = (object.name == "file").then(|| Whole::of(&of_file)).flatten();
         for (path, attribute, items) in &told {
             let about = self.about(path, attribute, import)?;
             for (i, item) in items.iter().enumerate() {
                 self.said(path, attribute, (i, item), (whole.as_ref(), &about), import)?;
             }
+        }
+        let tlp = told.iter().filter_map(|(_, attribute, _)| self.ends.of(&attribute.uuid)?.tlp).max();
+        match (&whole, told.as_slice()) {
+            (Some(whole), _) => self.ends.add(&object.uuid, End { id: whole.id.clone(), tlp }),
+            (None, [(_, attribute, _)]) => {
+                if let Some(end) = self.ends.of(&attribute.uuid).cloned() {
+                    self.ends.add(&object.uuid, end);
+                }
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    /// What an object has to do with others, once all of them are taken.
+    fn relations(&mut self, path: &str, object: &Object, import: &mut Import) -> Result<(), ImportError> {
+        let frame = self.frame.clone();
+        for relationship in self.ends.relationships(path, object, &frame, import) {
+            self.add(relationship, import)?;
         }
         Ok(())
     }
@@ -220,12 +247,22 @@ impl Taking {
                     if kinds.len() > 1 { value.splitn(kinds.len(), '|').collect() } else { vec![value] };
                 let items =
                     kinds.iter().zip(&parts).filter_map(|(kind, part)| Some((*kind.as_ref()?, *part)));
-                let items: Option<Vec<Item>> = items.map(|(kind, part)| Item::new(kind, part)).collect();
+                let port = attribute.kind.ends_with("|port").then(|| parts.last()).flatten();
+                let port = port.and_then(|port| endpoint::port(port.trim()));
+                let items: Option<Vec<Item>> =
+                    items.map(|(kind, part)| Some(Item::new(kind, part)?.at_port(port))).collect();
                 let items = items.filter(|items| parts.len() == kinds.len() && !items.is_empty());
                 if items.is_none() {
                     import.skip(place(), Why::NotA(types::brief(&attribute.kind)));
                 }
                 Ok(items)
+            }
+            Some(Meaning::Certificate(kind)) => {
+                let item = Item::certificate(kind, value);
+                if item.is_none() {
+                    import.skip(place(), Why::NotA(types::brief(&attribute.kind)));
+                }
+                Ok(item.map(|item| vec![item]))
             }
             Some(Meaning::Link) => {
                 self.links.push(value.to_owned());
@@ -244,7 +281,7 @@ impl Taking {
                 Ok(None)
             }
             Some(Meaning::Prose) | None => {
-                import.skip(place(), Why::Untranslated(types::brief(&attribute.kind)));
+                import.skip(place(), types::untold(&attribute.kind));
                 Ok(None)
             }
         }
@@ -293,11 +330,12 @@ impl Taking {
         (whole, about): (Option<&Whole>, &[String]),
         import: &mut Import,
     ) -> Result<(), ImportError> {
-        let (frame, labels) = self.frame_of(path, attribute, import);
+        let (frame, mut labels) = self.frame_of(path, attribute, import);
         if item.observable.kind() == Kind::Cve {
             let object = frame.vulnerability(item.observable.value(), &attribute.comment);
             let id = id_of(&object);
             self.add(object, import)?;
+            self.ends.add(&attribute.uuid, End { id: id.clone(), tlp: frame.tlp });
             return self.sightings(path, attribute, (&id, &frame), import);
         }
         let Some(pattern) = item.pattern() else { return Ok(()) };
@@ -309,23 +347,29 @@ impl Taking {
         let first = moment(attribute.first_seen.as_deref()).unwrap_or_else(|| frame.created.clone());
         let last = moment(attribute.last_seen.as_deref()).unwrap_or_else(|| first.clone()).max(first.clone());
         if !attribute.to_ids {
+            if let Some(port) = item.port {
+                // Nothing else of such an object is for words.
+                labels.push(format!("port:{port}"));
+            }
             let seen = json!({
                 "first_observed": first, "last_observed": last, "number_observed": 1, "labels": labels,
                 "object_refs": [observable],
             });
             let id = of("observed-data");
             self.add(frame.object("observed-data", &id, seen), import)?;
+            self.ends.add(&attribute.uuid, End { id: id.clone(), tlp: frame.tlp });
             self.relate(&id, about, &frame, import)?;
             return self.sightings(path, attribute, (&id, &frame), import);
         }
         let indicator = of("indicator");
         let until = self.valid_until.map(time).filter(|until| *until > first);
         let properties = json!({
-            "name": item.observable.value(), "description": attribute.comment, "labels": labels,
+            "name": item.name(), "description": attribute.comment, "labels": labels,
             "indicator_types": ["malicious-activity"], "pattern": pattern, "pattern_type": "stix",
             "valid_from": first, "valid_until": until,
         });
         self.add(frame.object("indicator", &indicator, properties), import)?;
+        self.ends.add(&attribute.uuid, End { id: indicator.clone(), tlp: frame.tlp });
         self.add(frame.relationship("based-on", &indicator, &observable), import)?;
         self.relate(&indicator, about, &frame, import)?;
         self.sightings(path, attribute, (&indicator, &frame), import)
@@ -365,7 +409,7 @@ impl Taking {
         }
         let Some(object) = item.object() else { return Ok(None) };
         let id = id_of(&object);
-        if is_of_file(item.observable.kind()) {
+        if item.is_of_file() {
             import.files.entry(id.clone()).or_insert_with(|| BTreeSet::from([item.clone()]));
         }
         self.add(object, import)?;
@@ -387,6 +431,7 @@ impl Taking {
         });
         let indicator = format!("indicator--{uuid}");
         self.add(frame.object("indicator", &indicator, properties), import)?;
+        self.ends.add(&attribute.uuid, End { id: indicator.clone(), tlp: frame.tlp });
         let about = self.about(path, attribute, import)?;
         self.relate(&indicator, &about, &frame, import)?;
         self.sightings(path, attribute, (&indicator, &frame), import)

@@ -1,5 +1,6 @@
 //! MISP's attribute types, as far as they name what STIX has.
 
+use super::super::{Why, make::Item};
 use crate::stix::{neutral, observable::Kind};
 
 /// What an attribute of a type is.
@@ -7,6 +8,8 @@ use crate::stix::{neutral, observable::Kind};
 pub(super) enum Meaning {
     /// Values, separated by `|` where there are several; `None` stands for a part that is only context.
     Values(&'static [Option<Kind>]),
+    /// The hash of a certificate.
+    Certificate(Kind),
     /// Where to read more.
     Link,
     /// A detection rule in the language named as STIX's pattern types are.
@@ -41,6 +44,9 @@ pub(super) fn meaning(kind: &str) -> Option<Meaning> {
         "sha1" => Values(&[Some(Sha1)]),
         "sha256" => Values(&[Some(Sha256)]),
         "sha512" => Values(&[Some(Sha512)]),
+        "x509-fingerprint-md5" => Meaning::Certificate(Md5),
+        "x509-fingerprint-sha1" => Meaning::Certificate(Sha1),
+        "x509-fingerprint-sha256" => Meaning::Certificate(Sha256),
         "ssdeep" => Values(&[Some(Ssdeep)]),
         "tlsh" => Values(&[Some(Tlsh)]),
         "filename" => Values(&[Some(FileName)]),
@@ -64,12 +70,15 @@ pub(super) fn meaning(kind: &str) -> Option<Meaning> {
 }
 
 /// The kind that a word in a table stands for: belfry's own names, MISP's, and what is usual.
-pub(in crate::import) fn kind_of(word: &str) -> Option<Kind> {
-    let lower = word.trim().to_ascii_lowercase().replace([' ', '_'], "-");
+fn kind_of(word: &str) -> Option<Kind> {
+    let lower = word_of(word);
+    // `ip-dst|port`, `ip:port`: the host is what is looked for.
+    let host = ["|port", ":port"].iter().find_map(|end| lower.strip_suffix(end));
+    let lower = host.unwrap_or(&lower);
     if let Ok(kind) = lower.parse() {
         return Some(kind);
     }
-    match lower.as_str() {
+    match lower {
         "ip" | "ipv4" | "ipv6" | "ip-address" | "address" | "addr" | "cidr" => Some(Kind::Ipv4),
         "domain-name" | "fqdn" | "host" => Some(Kind::Domain),
         "uri" | "link" => Some(Kind::Url),
@@ -82,12 +91,51 @@ pub(in crate::import) fn kind_of(word: &str) -> Option<Kind> {
         "file" | "file-name" => Some(Kind::FileName),
         "mac" => Some(Kind::Mac),
         "registry-key" => Some(Kind::RegistryKey),
-        _ => match meaning(&lower)? {
+        _ => match meaning(lower)? {
             Meaning::Values([Some(kind)]) => Some(*kind),
             _ => None,
         },
     }
 }
+
+fn word_of(text: &str) -> String {
+    text.trim().to_ascii_lowercase().replace([' ', '_'], "-")
+}
+
+/// The item that `value` is in a table that calls it a `word`.
+pub(in crate::import) fn item(word: &str, value: &str) -> Result<Item, Why> {
+    let found = match (meaning(&word_of(word)), kind_of(word)) {
+        (Some(Meaning::Certificate(kind)), _) => Item::certificate(kind, value),
+        (_, Some(kind)) => Item::new(kind, value),
+        (_, None) => return Err(untold(word)),
+    };
+    found.ok_or_else(|| Why::NotA(brief(word)))
+}
+
+/// Why nothing comes of what is of a type.
+pub(super) fn untold(kind: &str) -> Why {
+    let lower = word_of(kind);
+    let is_fingerprint = FINGERPRINTS.contains(&lower.as_str())
+        || ["ja3", "ja4", "jarm", "sha3"].iter().any(|of| lower.starts_with(of));
+    if is_fingerprint { Why::Fingerprint(brief(kind)) } else { Why::Untranslated(brief(kind)) }
+}
+
+/// Types of fingerprints and hashes that neither STIX's patterns in wide use nor belfry's lists name.
+const FINGERPRINTS: [&str; 13] = [
+    "authentihash",
+    "cdhash",
+    "favicon-mmh3",
+    "hassh-md5",
+    "hasshserver-md5",
+    "impfuzzy",
+    "imphash",
+    "pehash",
+    "sha224",
+    "sha384",
+    "sha512/224",
+    "sha512/256",
+    "telfhash",
+];
 
 /// A foreign word, fit to be shown.
 pub(super) fn brief(text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Kind, Observable, refang};
+use super::{Kind, Observable, endpoint::Endpoint, refang};
 
 /// How a value stands in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,12 +11,23 @@ pub enum Stands {
     Meant,
     /// As it is; a domain may be a file's name or two words without a blank.
     Bare,
-    /// As the host of something more, as of `evil.example/a` or `198.51.100.7:443`.
+    /// As the host of something more, as of `evil.example/a`.
     Host,
 }
 
+/// A value that a text speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spoken {
+    /// Itself.
+    pub value: Observable,
+    /// How it stands there.
+    pub stands: Stands,
+    /// The port behind it, as in `198.51.100.7:443`.
+    pub port: Option<u16>,
+}
+
 /// The values that `text` speaks of, in order, repeated ones too. Work is linear in the text.
-pub fn values(text: &str) -> impl Iterator<Item = (Observable, Stands)> + '_ {
+pub fn values(text: &str) -> impl Iterator<Item = Spoken> + '_ {
     text.split(is_gap).filter(|word| word.len() > 2).flat_map(of_word)
 }
 
@@ -26,7 +37,7 @@ fn is_gap(c: char) -> bool {
         || matches!(c, '"' | '\'' | '<' | '>' | '`' | '|' | '“' | '”' | '„' | '«' | '»' | '‘' | '’')
 }
 
-fn of_word(word: &str) -> Vec<(Observable, Stands)> {
+fn of_word(word: &str) -> Vec<Spoken> {
     let plain = fanged(word);
     if plain.contains("://") {
         return one(&plain, word).into_iter().collect();
@@ -38,8 +49,8 @@ fn of_word(word: &str) -> Vec<(Observable, Stands)> {
 fn fanged(word: &str) -> Cow<'_, str> {
     let word = word.trim_start_matches(['(', '{', '*', '-', '•', ',', ';', ':']);
     let word = match word.strip_prefix('[') {
-        // The first label of a defanged name has no dot before it.
-        Some(rest) if !word.starts_with("[.") => rest,
+        // The first label of a defanged name has no dot before it; an address before its port stands in brackets.
+        Some(rest) if !word.starts_with("[.") && !is_before_port(rest) => rest,
         _ => word,
     };
     if word.contains(['[', '(', '{']) || word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("hxxp"))
@@ -50,34 +61,46 @@ fn fanged(word: &str) -> Cow<'_, str> {
     }
 }
 
-fn one(part: &str, word: &str) -> Option<(Observable, Stands)> {
+/// Whether a bracket closes before a port.
+fn is_before_port(text: &str) -> bool {
+    let behind = text.split_once("]:").map(|(_, behind)| behind);
+    behind.is_some_and(|behind| behind.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn one(part: &str, word: &str) -> Option<Spoken> {
     let text = trimmed(part);
     if text.len() < 3 {
         return None;
     }
-    let told = |value: Observable| {
+    let told = |value: Observable, port: Option<u16>| {
         let is_defanged = !word.contains(text);
         let stands = if is_defanged || value.kind() == Kind::Url { Stands::Meant } else { Stands::Bare };
-        (value, stands)
+        Spoken { value, stands, port }
     };
+    let whole = |text: &str| match Endpoint::guess(text) {
+        Some(Endpoint { host, port }) => Some(told(host, Some(port))),
+        None => Observable::guess(text).map(|value| told(value, None)),
+    };
+    let only_host = |value: Observable| Spoken { value, stands: Stands::Host, port: None };
     let named = |host: &str| host.contains('.').then(|| Observable::guess(host)).flatten();
+    if let Some(spoken) = whole(text) {
+        return Some(spoken);
+    }
     if let Some((host, port)) = text.split_once(':')
         && !port.is_empty()
         && port.bytes().all(|byte| byte.is_ascii_digit())
         && let Some(value) = named(host)
     {
-        return Some((value, Stands::Host));
-    }
-    if let Some(value) = Observable::guess(text) {
-        return Some(told(value));
+        // A port that is none, or one behind a mailbox.
+        return Some(only_host(value));
     }
     // `evil.example:443/a` names a host; a label before a value, as in `IP:198.51.100.7`, names nothing.
     let host = text.split(['/', ':']).next().unwrap_or_default();
     if let Some(value) = named(host).filter(|value| value.kind() != Kind::Email) {
-        return Some((value, Stands::Host));
+        return Some(only_host(value));
     }
     let (_, behind) = text.split_once(':')?;
-    Observable::guess(trimmed(behind)).map(told)
+    whole(trimmed(behind))
 }
 
 /// Without the punctuation that ends a sentence, and without a closing bracket that nothing opens.
@@ -106,7 +129,11 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<String> {
-        values(text).map(|(value, stands)| format!("{} {stands:?}", value.value())).collect()
+        let told = |Spoken { value, stands, port }: Spoken| {
+            let port = port.map(|port| format!(" at {port}")).unwrap_or_default();
+            format!("{} {stands:?}{port}", value.value())
+        };
+        values(text).map(told).collect()
     }
 
     #[test]
@@ -117,7 +144,15 @@ mod tests {
             ("[198.51.100.7]", "198.51.100.7 Bare"),
             ("C2: 198[.]51[.]100[.]7.", "198.51.100.7 Meant"),
             ("IP:198.51.100.7", "198.51.100.7 Bare"),
-            ("198.51.100.7:443", "198.51.100.7 Host"),
+            ("198.51.100.7:443", "198.51.100.7 Bare at 443"),
+            ("(198[.]51[.]100[.]7[:]443)", "198.51.100.7 Meant at 443"),
+            ("C2:198.51.100.7:443.", "198.51.100.7 Bare at 443"),
+            ("evil[.]example:8080,", "evil.example Meant at 8080"),
+            ("[2001:db8::1]:443", "2001:db8::1 Bare at 443"),
+            ("[198.51.100.7]:", "198.51.100.7 Bare"),
+            ("198.51.100.7:99999", "198.51.100.7 Host"),
+            ("x@evil.example:25", "x@evil.example Host"),
+            ("evil.example:443/a", "evil.example Host"),
             ("evil.example/path", "evil.example Host"),
             ("sha256=D41D8CD98F00B204E9800998ECF8427E", "d41d8cd98f00b204e9800998ecf8427e Bare"),
             ("From: \"X\" <x@evil.example>", "x@evil.example Bare"),

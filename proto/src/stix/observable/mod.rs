@@ -5,6 +5,7 @@
 //! host names in canonical form. What cannot be normalised is not indexed; the object stays as it is.
 
 pub mod around;
+pub mod endpoint;
 pub mod find;
 mod host;
 mod normalise;

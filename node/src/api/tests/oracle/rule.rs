@@ -68,8 +68,14 @@ pub(super) fn may_act(put: &Put, act: Act, unstated: &str) -> bool {
         _ => "red",
     };
     put.tlp.as_str() != "red"
-        && (act == Act::Detect || ["clear", "green"].contains(&stated))
+        && (act == Act::Detect
+            || ["clear", "green"].contains(&stated) && !is_for_within(&put.conditions.terms))
         && put.conditions.terms.iter().all(|term| term_of(term).1)
+}
+
+/// Whether nothing that is done with it may be seen outside, as blocking is.
+fn is_for_within(terms: &[String]) -> bool {
+    terms.iter().any(|term| term == "PERMITTED_ACTIONS=internally visible actions")
 }
 
 /// Whether these terms let whoever says something be named for it.

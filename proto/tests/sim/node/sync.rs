@@ -10,14 +10,14 @@ use belfry_proto::{
         ContactTaken, Fork, Page, PullFork, PullRange, Refusal, SyncRequest, SyncResponse,
         sync_request::Request, sync_response::Response,
     },
-    sync::{Ask, Range, check_fork, check_page, number, page::check_excuses},
+    sync::{Ask, Range, check_fork, check_page, number, outcome::waits, page::check_excuses},
     time::Timestamp,
     verdict::Judged,
 };
 
 use super::{
     Asked, Cx, Node, Observation, Synced,
-    outcome::{End, Fetched, waits},
+    outcome::{End, Fetched},
 };
 use crate::{
     faults::{Crashed, Defect},

@@ -18,7 +18,7 @@ use belfry_proto::{
     },
     sync::{
         CompareError, ForkError, check_fork,
-        outcome::{End, Outcome, outcome, waits},
+        outcome::{End, Outcome, fork_outcome, outcome, vouched_for, waits},
         page::{self, PageError},
         plan::{Range, Want},
         schedule::Ask,
@@ -324,25 +324,7 @@ impl Sync {
             return Err(PullError::Spoiled("stopping"));
         }
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, at = range.to.get(), ?kept, "proof of a fork");
-        let is_forged = |(at, one): (usize, &Kept)| {
-            // Its author named what it did not sign: that is the proof.
-            let is_proof = vouched.is_some_and(|(side, by)| {
-                side == at && kept.get(by).is_some_and(|by| matches!(by, Kept::Stored | Kept::Known))
-            });
-            *one == Kept::Refused("bad-signature") && !is_proof
-        };
-        let is_forged = kept.iter().enumerate().any(is_forged);
-        let is_proof = kept.contains(&Kept::Refused("bad-signature")) && !is_forged;
-        let forged = || PullError::NotKept { sequence: range.to, code: "bad-signature" };
-        // A proof brings no excuses: a side without its body is kept once the erasure is here.
-        let error = match is_forged {
-            true => Some(forged()),
-            false if is_proof => None,
-            false => Fetched::from(outcome(&range, &kept, true)).error,
-        };
-        // There is no rest to ask for, wherever other peers say the fork is.
-        let through = error.is_none().then_some(range.from.max(range.to));
-        Ok(Fetched { through, proven: through, error })
+        Ok(fork_outcome(&range, vouched, &kept).into())
     }
 
     pub(super) async fn ask(
@@ -370,17 +352,6 @@ impl Sync {
 fn is_late(created: Timestamp, now: Timestamp) -> bool {
     let age = now.since(created);
     age >= GOSSIPED && age <= RECENT
-}
-
-/// Which of two sides the other one names as the entry before it, and that other one.
-fn vouched_for(pair: &[Decoded]) -> Option<(usize, usize)> {
-    let [one, other] = pair else { return None };
-    let follows = |child: &Decoded, parent: &Decoded| child.header().prev == parent.message_id();
-    match (follows(other, one), follows(one, other)) {
-        (true, _) => Some((0, 1)),
-        (_, true) => Some((1, 0)),
-        _ => None,
-    }
 }
 
 fn decoded(envelopes: &[Vec<u8>]) -> Result<Vec<Decoded>, DecodeError> {

@@ -8,7 +8,7 @@
 //! quota, must set no peer aside: it may be right.
 
 use super::plan::Range;
-use crate::id::Sequence;
+use crate::{envelope::Decoded, id::Sequence};
 
 /// As what an author has no room for any more on this node's disk is refused; it is passed over, because a withdrawal that
 /// makes room may come after it.
@@ -107,6 +107,40 @@ pub fn outcome(range: &Range, kept: &[Kept], excuse_waits: bool) -> Outcome {
         return Outcome { through, proven, end };
     }
     Outcome { through, proven, end: passed }
+}
+
+/// What became of the proof of a fork, of whose sides one may vouch for the other ([`vouched_for`]): it is whole, or of no use.
+///
+/// A proof brings no excuses: a side without its body is kept once the erasure is here. One that its author did not sign is made
+/// up, unless the other one names it: that it was named is the proof.
+#[must_use]
+pub fn fork_outcome(range: &Range, vouched: Option<(usize, usize)>, kept: &[Kept]) -> Outcome {
+    let is_here = |at: usize| matches!(kept.get(at), Some(Kept::Stored | Kept::Known));
+    let is_proof = |at: usize| vouched.is_some_and(|(side, by)| side == at && is_here(by));
+    let unsigned = kept.iter().enumerate().filter(|(_, one)| **one == Kept::Refused("bad-signature"));
+    let (proofs, forged): (Vec<usize>, Vec<usize>) = unsigned.map(|(at, _)| at).partition(|at| is_proof(*at));
+    let end = if !forged.is_empty() {
+        End::NotKept { sequence: range.to, code: "bad-signature" }
+    } else if !proofs.is_empty() {
+        End::Whole
+    } else {
+        outcome(range, kept, true).end
+    };
+    // There is no rest to ask for, wherever other peers say the fork is.
+    let through = (end == End::Whole).then_some(range.from.max(range.to));
+    Outcome { through, proven: through, end }
+}
+
+/// Which of two sides of a fork the other one names as the entry before it, and that other one.
+#[must_use]
+pub fn vouched_for(pair: &[Decoded]) -> Option<(usize, usize)> {
+    let [one, other] = pair else { return None };
+    let follows = |child: &Decoded, parent: &Decoded| child.header().prev == parent.message_id();
+    match (follows(other, one), follows(one, other)) {
+        (true, _) => Some((0, 1)),
+        (_, true) => Some((1, 0)),
+        _ => None,
+    }
 }
 
 /// What a page shows of whose fault an entry is that its author did not sign.
@@ -216,6 +250,27 @@ mod tests {
         assert_eq!(of(&[bad(), Parked]), (None, "us"));
         assert_eq!(of(&[bad(), Refused("over-quota")]), (None, "us"));
         assert_eq!(of(&[bad(), Refused("bodiless")]), (None, "the peer"));
+    }
+
+    #[test]
+    fn an_unsigned_side_of_a_fork_is_made_up_unless_the_other_side_names_it() {
+        use Kept::{Known, Parked, Refused, Stored};
+        let bad = || Refused("bad-signature");
+        let of = |vouched, kept: &[Kept]| {
+            let outcome = fork_outcome(&range(), vouched, kept);
+            assert_eq!(outcome.proven, outcome.through);
+            (outcome.through.map(Sequence::get), blamed(outcome.end))
+        };
+        assert_eq!(of(None, &[Stored, Known]), (Some(9), "nobody"));
+        assert_eq!(of(None, &[bad(), Stored]), (None, "the peer"));
+        assert_eq!(of(None, &[Stored, bad()]), (None, "the peer"));
+        assert_eq!(of(Some((0, 1)), &[bad(), Stored]), (Some(9), "nobody"));
+        assert_eq!(of(Some((0, 1)), &[Stored, bad()]), (None, "the peer"), "the other one is named");
+        // Who names it is not known to be right.
+        assert_eq!(of(Some((0, 1)), &[bad(), Parked]), (None, "the peer"));
+        assert_eq!(of(Some((0, 1)), &[bad(), bad()]), (None, "the peer"));
+        assert_eq!(of(None, &[Stored, Refused("bodiless")]), (None, "the order"));
+        assert_eq!(of(None, &[Stored, Refused("no-room")]), (None, "us"));
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! shortest form.
 
 use belfry_proto::{
+    envelope::Decoded,
     id::Sequence,
     schema::Refusal,
     sync::{
         Range, Want,
-        outcome::{self, Kept, Outcome, outcome},
+        outcome::{self, Kept, Outcome, fork_outcome, outcome, vouched_for},
     },
 };
 
@@ -51,7 +52,17 @@ impl Fetched {
 
     /// How far a page got, as production has it; with `excuse_waits` an entry without its body is nobody's fault.
     pub(super) fn of(range: &Range, kept: &[Kept], excuse_waits: bool) -> Self {
-        let Outcome { through, proven, end } = outcome(range, kept, excuse_waits);
+        outcome(range, kept, excuse_waits).into()
+    }
+
+    /// The same of the proof of a fork.
+    pub(super) fn of_fork(range: &Range, pair: &[Decoded], kept: &[Kept]) -> Self {
+        fork_outcome(range, vouched_for(pair), kept).into()
+    }
+}
+
+impl From<Outcome> for Fetched {
+    fn from(Outcome { through, proven, end }: Outcome) -> Self {
         let end = match end {
             outcome::End::Whole => End::Whole,
             outcome::End::NotKept { .. } => End::PeersFault,

@@ -121,7 +121,5 @@ fn heals_by_itself(members: &mut [Member], ids: &[String]) {
         members.iter().all(|member| digest(member).as_ref() == Some(&held)).then_some(())
     });
     let again = members[2].publish(99);
-    for member in members.iter() {
-        member.lists(std::slice::from_ref(&again));
-    }
+    members.iter().for_each(|member| member.lists(std::slice::from_ref(&again)));
 }

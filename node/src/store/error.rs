@@ -177,6 +177,9 @@ pub enum WriteError {
     /// No such row to change.
     #[error("no such {0}")]
     Missing(&'static str),
+    /// Deleted rows still lie in files.
+    #[error("not all files could be rewritten without what was deleted: is there room on the disk?")]
+    Unfinished,
     /// The daemon is stopping.
     #[error("the store is closed")]
     Closed,

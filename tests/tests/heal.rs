@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
-use belfry_tests::process::{Coalition, Member, Role, eventually};
+use belfry_tests::{
+    disk,
+    process::{Coalition, Member, Role, eventually},
+};
 
 const MESSAGES: u32 = 12;
 
@@ -29,10 +32,15 @@ fn tables(member: &Member) -> Vec<PathBuf> {
     files.filter(|path| path.extension().is_some_and(|extension| extension == "sst")).collect()
 }
 
-/// Flips a bit in the middle of the largest file, which is that of the messages or of the objects.
-fn flip(member: &Member) {
+/// The largest file, which is that of the messages or of the objects.
+fn largest(member: &Member) -> PathBuf {
     let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
-    let path = tables(member).into_iter().max_by_key(size).unwrap();
+    tables(member).into_iter().max_by_key(size).unwrap()
+}
+
+/// Flips a bit in the middle of that.
+fn flip(member: &Member) {
+    let path = largest(member);
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -80,11 +88,31 @@ fn a_flipped_bit_is_named_healed_by_command_and_fetched_from_peers() {
 #[test]
 fn a_running_node_finds_a_flipped_bit_by_itself_heals_and_is_level_again() {
     let (_coalition, mut members, ids) = stopped();
+    flip(&members[2]);
+    heals_by_itself(&mut members, &ids);
+}
+
+/// So does a file system with checksums of its own show a flipped bit.
+#[test]
+fn a_running_node_whose_disk_lost_a_sector_heals_as_after_a_flipped_bit() {
+    let (coalition, mut members, ids) = stopped();
+    let library = disk::faulty(&coalition.path("")).unwrap();
     let carol = &mut members[2];
-    flip(carol);
+    let lost = fs::metadata(largest(carol)).unwrap();
+    let environment = [
+        ("LD_PRELOAD", library.display().to_string()),
+        ("BELFRY_DISK_SECTOR", format!("{}:{}", lost.ino(), lost.len() / 2)),
+    ];
+    carol.environment.extend(environment.map(|(name, value)| (name.to_owned(), value)));
+    heals_by_itself(&mut members, &ids);
+}
+
+/// The last member starts on a damaged store, and is level with the others again.
+fn heals_by_itself(members: &mut [Member], ids: &[String]) {
+    let carol = &mut members[2];
     carol.start();
     eventually("the store is healed", || carol.file("store.damaged/HEALED.txt").exists().then_some(()));
-    lists(carol, &ids);
+    lists(carol, ids);
     let log = fs::read_to_string(carol.log_path()).unwrap();
     assert!(log.contains("the store is damaged") || log.contains("the store does not open"), "{log}");
     assert!(log.contains("healed: damaged: "), "what was damaged is named: {log}");
@@ -93,7 +121,5 @@ fn a_running_node_finds_a_flipped_bit_by_itself_heals_and_is_level_again() {
         members.iter().all(|member| digest(member).as_ref() == Some(&held)).then_some(())
     });
     let again = members[2].publish(99);
-    for member in &members {
-        member.lists(std::slice::from_ref(&again));
-    }
+    members.iter().for_each(|member| member.lists(std::slice::from_ref(&again)));
 }

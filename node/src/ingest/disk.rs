@@ -20,9 +20,6 @@ use belfry_proto::{
 use super::Ingest;
 use crate::clock;
 
-/// Why what there is no room for is refused, as the ledger and sync know it.
-pub const OVER_DISK_QUOTA: &str = "over-disk-quota";
-
 impl Ingest {
     /// Whether there is room for a message of so many bytes among those of its member in its group. Of what is on its way
     /// to the disk nothing is known here: by so much a member may be over.

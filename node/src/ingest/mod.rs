@@ -41,7 +41,7 @@ use std::{
     },
 };
 
-pub use disk::OVER_DISK_QUOTA;
+pub use belfry_proto::sync::outcome::{Kept, OVER_DISK_QUOTA};
 
 use belfry_proto::{crypto::sign::PublicKey, envelope::Decoded, id::MessageId};
 use tokio::sync::{mpsc, oneshot};
@@ -75,19 +75,6 @@ pub struct Ingest {
     unanswered: expect::Unanswered,
     /// Pages that came since the start.
     pages: Arc<AtomicU64>,
-}
-
-/// What became of one envelope of a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// Stored now.
-    Stored,
-    /// Was here already.
-    Known,
-    /// Waits for the admin log to catch up.
-    Parked,
-    /// Refused; the code says why.
-    Refused(&'static str),
 }
 
 /// Envelopes that sync fetched, for the same judge that gossip goes through.

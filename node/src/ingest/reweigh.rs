@@ -61,8 +61,10 @@ impl Ingest {
     /// Has erased bodies leave the disk until the store ends.
     pub(super) async fn run_purge(self) {
         let mut reweighs = self.store.reweighs();
+        let mut room = self.store.space().watch();
         loop {
             reweighs.mark_unchanged();
+            room.mark_unchanged();
             let begun = Instant::now();
             if self.purge().await {
                 // What is noted meanwhile is the next round's.
@@ -71,6 +73,7 @@ impl Ingest {
             }
             tokio::select! {
                 changed = reweighs.changed() => if changed.is_err() { return },
+                Ok(()) = room.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -100,9 +103,9 @@ impl Ingest {
         }
     }
 
-    /// True if there was something to purge.
-    async fn purge(&self) -> bool {
-        if !matches!(self.store.has_purges(), Ok(true)) {
+    /// True if there was something to purge, and room for it: a file is written anew before the old one goes.
+    pub(super) async fn purge(&self) -> bool {
+        if !self.store.has_room() || !matches!(self.store.has_purges(), Ok(true)) {
             return false;
         }
         let store = self.store.clone();

@@ -1,6 +1,7 @@
 //! The way in as a whole: real signatures, a real admin log, the tasks as the daemon runs them.
 
 mod disk;
+mod purge;
 mod vouched;
 
 use std::collections::BTreeSet;

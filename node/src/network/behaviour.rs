@@ -3,7 +3,8 @@
 //! libp2p asks behaviours one after the other for a handler, and a behaviour that has given one is not
 //! told when a later one denies the connection. gossipsub and request-response note the connection as
 //! soon as they are asked, and would then send into nothing. So those that deny come first: the limits,
-//! then the gate, then hello, which never denies. Inside the gate nobody denies.
+//! then the gate, then hello, which never denies. Inside the gate nobody denies. Hello is told by the gate on which side of it
+//! the connection is ([`super::side`]), which is the other reason for that order.
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use super::{
     quiet::Quiet,
     relay,
     rpc::{Protocol, hello::Hello, keys::Keys, sync::Sync, version},
+    side::Side,
 };
 
 /// All of it.
@@ -88,6 +90,7 @@ impl Behaviour {
         // them. Every name that a connection listens to costs a little whenever anything happens on it, so ordinary members
         // do not speak it with each other.
         let seen = if config.relay.is_some() { Choice::Everybody } else { Choice::Nobody };
+        let side = Side::default();
         let rest = Rest {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING)),
             relay: relay::behaviour(own, config.relay, counters),
@@ -95,8 +98,8 @@ impl Behaviour {
             circuits: Chosen::new(circuits, Choice::Nobody, counters),
             seen: Chosen::new(punch::seen_by(identity.public()), seen, counters),
             punch: Punch::new(own),
-            keys: rpc(counters),
-            sync: rpc(counters),
+            keys: rpc(counters, &side),
+            sync: rpc(counters, &side),
         };
         let inner = Inner {
             gossip: Dressed::new(gossip::behaviour(doorway)?, Eager::default()),
@@ -108,16 +111,18 @@ impl Behaviour {
                 inner,
                 config.doorstep,
                 LobbyLimits { total: config.lobby.total.min(quarter), ..config.lobby },
+                side.clone(),
             ),
-            hello: Dressed::new(rpc(counters), Quiet),
+            hello: Dressed::new(rpc(counters, &side), Quiet),
         };
         Ok(Dressed::new(all, Listed))
     }
 }
 
-pub(super) fn rpc<P: Protocol>(counters: &Arc<Counters>) -> Rpc<P> {
+/// With codecs of the side that `side` tells as handlers are made.
+pub(super) fn rpc<P: Protocol>(counters: &Arc<Counters>, side: &Side) -> Rpc<P> {
     request_response::Behaviour::with_codec(
-        Codec::new(Arc::clone(counters)),
+        Codec::new(Arc::clone(counters), side.clone()),
         version::names::<P>().map(|name| (name, request_response::ProtocolSupport::Full)),
         request_response::Config::default()
             .with_request_timeout(P::TIMEOUT)

@@ -14,6 +14,7 @@ use super::{
         Protocol,
         version::{self, Versioned},
     },
+    side::Side,
 };
 
 /// Bytes that a frame may take before any of it has come; then as many as have come. Most frames are smaller.
@@ -25,9 +26,40 @@ const PREFIX: usize = 4;
 /// Reads and writes the frames of protocol `P`, within its sizes.
 pub(super) struct Codec<P> {
     counters: Arc<Counters>,
-    /// Places for large requests, of all connections together.
-    large: Arc<Semaphore>,
+    places: Arc<Places>,
+    whose: Whose,
     protocol: PhantomData<fn() -> P>,
+}
+
+/// Places for large requests, of all connections of a side together.
+struct Places {
+    members: Semaphore,
+    guests: Semaphore,
+}
+
+/// Whose frames a codec reads.
+enum Whose {
+    /// Nobody's yet: it is the behaviour's, which makes each connection's of it.
+    Next(Side),
+    Members,
+    Guests,
+}
+
+impl Whose {
+    /// Those of the connection whose handler is made now, or of the same one.
+    fn settled(&self) -> Self {
+        match self {
+            Self::Next(side) => {
+                if side.is_guests() {
+                    Self::Guests
+                } else {
+                    Self::Members
+                }
+            }
+            Self::Members => Self::Members,
+            Self::Guests => Self::Guests,
+        }
+    }
 }
 
 /// How much of a frame is read at once.
@@ -41,12 +73,22 @@ struct Room<'a> {
 }
 
 impl<P: Protocol> Codec<P> {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { counters, large: Arc::new(Semaphore::new(P::LARGE)), protocol: PhantomData }
+    /// A behaviour's; those that handlers take of it are for the side that `side` tells then.
+    pub(super) fn new(counters: Arc<Counters>, side: Side) -> Self {
+        let places = Places { members: Semaphore::new(P::LARGE), guests: Semaphore::new(P::LARGE_IN_LOBBY) };
+        Self { counters, places: Arc::new(places), whose: Whose::Next(side), protocol: PhantomData }
     }
 }
 
 impl<P> Codec<P> {
+    /// Places for the large requests that it reads.
+    fn large(&self) -> &Semaphore {
+        match self.whose {
+            Whose::Guests => &self.places.guests,
+            Whose::Next(_) | Whose::Members => &self.places.members,
+        }
+    }
+
     fn counted<T>(&self, frame: io::Result<T>) -> io::Result<T> {
         if frame.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::InvalidData) {
             self.counters.frames_refused.more();
@@ -57,7 +99,12 @@ impl<P> Codec<P> {
 
 impl<P> Clone for Codec<P> {
     fn clone(&self) -> Self {
-        Self { counters: Arc::clone(&self.counters), large: Arc::clone(&self.large), protocol: PhantomData }
+        Self {
+            counters: Arc::clone(&self.counters),
+            places: Arc::clone(&self.places),
+            whose: self.whose.settled(),
+            protocol: PhantomData,
+        }
     }
 }
 
@@ -71,7 +118,7 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
         T: AsyncRead + Unpin + Send,
     {
         let version = version::agreed::<P>(name)?;
-        let room = Room { limit: P::REQUEST_LIMIT, at_ease: P::AT_EASE, large: &self.large };
+        let room = Room { limit: P::REQUEST_LIMIT, at_ease: P::AT_EASE, large: self.large() };
         let frame = read(io, P::REQUEST, room).await;
         let checked = frame.and_then(|bytes| {
             let request = P::read_request(version, &bytes).map_err(invalid)?;
@@ -87,7 +134,7 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
     {
         let version = version::agreed::<P>(name)?;
         // No more of them come than this node asked for.
-        let room = Room { limit: P::REPLY_LIMIT, at_ease: P::REPLY_LIMIT, large: &self.large };
+        let room = Room { limit: P::REPLY_LIMIT, at_ease: P::REPLY_LIMIT, large: self.large() };
         let frame = read(io, P::REPLY, room).await;
         self.counted(frame.and_then(|bytes| P::read_reply(version, &bytes).map_err(invalid)))
     }
@@ -188,8 +235,10 @@ mod tests {
 
     use belfry_proto::schema::{self, PullRange, SyncRequest, sync_request::Request};
     use futures::io::Cursor;
+    use libp2p::request_response::Codec as _;
 
     use super::*;
+    use crate::network::rpc::hello::Hello;
 
     fn range() -> SyncRequest {
         SyncRequest {
@@ -259,6 +308,37 @@ mod tests {
         drop(first);
         assert_eq!(second.await.unwrap().len(), LONG);
         assert_eq!(large.available_permits(), 1);
+    }
+
+    /// Strangers may do that on every stream of the lobby, over and over; a charter that a member pushes comes all the same.
+    #[tokio::test]
+    async fn strangers_that_never_end_their_large_requests_leave_members_their_places() {
+        use futures::FutureExt as _;
+        let side = Side::default();
+        let codec = Codec::<Hello>::new(Arc::default(), side.clone());
+        side.decided(true);
+        let guest = codec.clone();
+        side.decided(false);
+        let member = codec.clone();
+        let len = u32::try_from(Hello::REQUEST_LIMIT).unwrap();
+        let frame = [len.to_be_bytes().to_vec(), vec![7; Hello::REQUEST_LIMIT]].concat();
+        let name = StreamProtocol::new(Hello::SPOKEN[0].path);
+        let half = &frame[..Hello::REQUEST_LIMIT / 2];
+        // A codec is cloned once more for each stream.
+        let mut streams: Vec<_> = (0..Hello::LARGE + Hello::LARGE_IN_LOBBY + 1)
+            .map(|_| (guest.clone(), Endless(Cursor::new(half))))
+            .collect();
+        let mut reading: Vec<_> =
+            streams.iter_mut().map(|(codec, io)| Box::pin(codec.read_request(&name, io))).collect();
+        for one in &mut reading {
+            assert!(futures::poll!(one).is_pending());
+        }
+        assert_eq!(guest.large().available_permits(), 0);
+        assert_eq!(member.large().available_permits(), Hello::LARGE);
+        // It is no hello, but all of it was read.
+        let mut io = Endless(Cursor::new(&frame[..]));
+        let read = member.clone().read_request(&name, &mut io).now_or_never();
+        assert_eq!(read.expect("nothing is waited for").unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     /// A stream that says nothing more instead of ending.

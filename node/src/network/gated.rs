@@ -50,6 +50,7 @@ use super::{
     doorstep::Doorstep,
     identity,
     lobby::Lobby,
+    side::Side,
 };
 
 /// Why a connection is denied.
@@ -74,13 +75,15 @@ pub(super) struct Gated<Inner> {
     arriving: HashSet<ConnectionId>,
     doorstep: Doorstep,
     lobby: Lobby,
+    /// What behaviours that are asked later are told of the connection being set up.
+    side: Side,
     closing: VecDeque<(PeerId, ConnectionId)>,
     /// Runs until the next guest's time is up.
     alarm: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<Inner> Gated<Inner> {
-    pub(super) fn new(inner: Inner, doorstep: DoorstepLimits, lobby: LobbyLimits) -> Self {
+    pub(super) fn new(inner: Inner, doorstep: DoorstepLimits, lobby: LobbyLimits, side: Side) -> Self {
         Self {
             inner,
             allowed: HashSet::new(),
@@ -89,6 +92,7 @@ impl<Inner> Gated<Inner> {
             arriving: HashSet::new(),
             doorstep: Doorstep::new(doorstep, Instant::now().into()),
             lobby: Lobby::new(lobby),
+            side,
             closing: VecDeque::new(),
             alarm: None,
         }
@@ -257,6 +261,7 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.side.decided(!self.allowed.contains(&peer));
         if self.allowed.contains(&peer) {
             let handler =
                 self.inner.handle_established_inbound_connection(connection, peer, local, remote)?;
@@ -307,6 +312,7 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
         if !self.allowed.contains(&peer) {
             return Err(ConnectionDenied::new(Denied::NotAllowed));
         }
+        self.side.decided(false);
         let handler =
             self.inner.handle_established_outbound_connection(connection, peer, remote, role, port)?;
         self.arriving.insert(connection);
@@ -395,5 +401,34 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
                 other => return Poll::Ready(other.map_in(Either::<_, Infallible>::Left)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::crypto::sign::SigningKey;
+
+    use super::*;
+
+    #[test]
+    fn who_is_asked_after_the_gate_is_told_on_which_side_each_connection_is() {
+        let side = Side::default();
+        let (doorstep, lobby) = (DoorstepLimits::default(), LobbyLimits::default());
+        let mut gated = Gated::new(dummy::Behaviour, doorstep, lobby, side.clone());
+        let [member, stranger] =
+            [1, 2].map(|seed| identity::peer_id(&SigningKey::from_seed(&[seed; 32]).public()));
+        gated.set_allowed(HashSet::from([member]));
+        let at: Multiaddr = "/memory/1".parse().unwrap();
+        let mut comes = |n, peer| {
+            let connection = ConnectionId::new_unchecked(n);
+            gated.handle_established_inbound_connection(connection, peer, &at, &at).unwrap();
+            side.is_guests()
+        };
+        let sides = [(1, member), (2, stranger), (3, member), (4, stranger)].map(|(n, peer)| comes(n, peer));
+        assert_eq!(sides, [false, true, false, true]);
+        let (role, port) = (Endpoint::Dialer, PortUse::Reuse);
+        let connection = ConnectionId::new_unchecked(5);
+        gated.handle_established_outbound_connection(connection, member, &at, role, port).unwrap();
+        assert!(!side.is_guests(), "whom this node dials is a member");
     }
 }

@@ -61,6 +61,7 @@ mod relay;
 mod resting;
 mod rpc;
 mod share;
+mod side;
 mod silence;
 mod supervisor;
 mod swarm;

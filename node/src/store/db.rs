@@ -6,10 +6,17 @@ use std::{
 };
 
 use belfry_proto::crypto::secret::Secret;
-use rocksdb::{ColumnFamily, DB, DBPinnableSlice, DBRawIterator, Direction, ReadOptions};
+use rocksdb::{
+    ColumnFamily, DB, DBPinnableSlice, DBRawIterator, Direction, ReadOptions, properties::BACKGROUND_ERRORS,
+};
 
 use super::{
-    columns::Cf, error::ReadError, presence::Presence, revision::Revisions, unsure::Clock, vault::Vault,
+    columns::Cf,
+    error::{ReadError, WriteError},
+    presence::Presence,
+    revision::Revisions,
+    unsure::Clock,
+    vault::Vault,
 };
 
 /// Key and value.
@@ -49,6 +56,19 @@ impl Db {
     #[allow(clippy::expect_used)]
     pub(super) fn cf(&self, cf: Cf) -> &ColumnFamily {
         self.rocks.cf_handle(cf.name()).expect("every column family is opened at start")
+    }
+
+    /// Has files rewritten, and says whether all of them were: of a compaction that is asked for, RocksDB's binding does not tell
+    /// how it ended. What it counts is noted before whoever waits for the compaction goes on. Another that fails meanwhile
+    /// counts, too.
+    pub(super) fn rewriting(
+        &self,
+        rewrite: impl FnOnce() -> Result<(), ReadError>,
+    ) -> Result<(), WriteError> {
+        let failures = || self.rocks.property_int_value(BACKGROUND_ERRORS).map_err(ReadError::from);
+        let before = failures()?;
+        rewrite()?;
+        if failures()? == before { Ok(()) } else { Err(WriteError::Unfinished) }
     }
 
     pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {

@@ -115,12 +115,28 @@ pub enum ReadError {
     },
 }
 
+/// Whether the disk gave back something else than was written, or, asked for it, nothing: a disk names a sector that it lost so,
+/// and a file system with checksums of its own a flipped bit. RocksDB has no other word for that than for a write that fails.
+fn does_not_read(error: &rocksdb::Error) -> bool {
+    match error.kind() {
+        rocksdb::ErrorKind::Corruption => true,
+        rocksdb::ErrorKind::IOError => is_lost_sector(error.as_ref()),
+        _ => false,
+    }
+}
+
+/// Reads at a place are those of tables. `EIO` in the words of glibc and of musl.
+fn is_lost_sector(says: &str) -> bool {
+    says.contains("While pread ")
+        && [": Input/output error", ": I/O error"].iter().any(|eio| says.contains(eio))
+}
+
 impl OpenError {
-    /// Whether the disk gave back something else than was written.
+    /// Whether the disk gave back something else than was written, or nothing.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Database { source, .. } => source.kind() == rocksdb::ErrorKind::Corruption,
+            Self::Database { source, .. } => does_not_read(source),
             Self::Read(error) => error.is_damage(),
             _ => false,
         }
@@ -128,11 +144,11 @@ impl OpenError {
 }
 
 impl ReadError {
-    /// Whether the disk gave back something else than was written.
+    /// Whether the disk gave back something else than was written, or nothing.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Database(error) => error.kind() == rocksdb::ErrorKind::Corruption,
+            Self::Database(error) => does_not_read(error),
             Self::Damaged { .. } | Self::Unreadable { .. } => true,
         }
     }
@@ -161,6 +177,9 @@ pub enum WriteError {
     /// No such row to change.
     #[error("no such {0}")]
     Missing(&'static str),
+    /// Deleted rows still lie in files.
+    #[error("not all files could be rewritten without what was deleted: is there room on the disk?")]
+    Unfinished,
     /// The daemon is stopping.
     #[error("the store is closed")]
     Closed,
@@ -181,4 +200,23 @@ pub enum MemoryError {
     /// The node stops.
     #[error("a read ended without an answer")]
     Died,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sector_that_is_lost_is_damage_and_a_write_that_fails_or_want_of_files_is_none() {
+        for (says, is_damage) in [
+            ("IO error: While pread offset 4096 len 512: /x/store/000012.sst: Input/output error", true),
+            ("IO error: While pread offset 4096 len 512: /x/store/000012.sst: I/O error", true),
+            ("IO error: While pread offset 4096 len 512: /x/store/000012.sst: Stale file handle", false),
+            ("IO error: While appending to file: /x/store/000012.log: Input/output error", false),
+            ("IO error: While fdatasync: /x/store/000012.log: Input/output error", false),
+            ("IO error: While open a file for random read: /x/store/000012.sst: Too many open files", false),
+        ] {
+            assert_eq!(is_lost_sector(says), is_damage, "{says}");
+        }
+    }
 }

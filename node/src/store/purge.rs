@@ -94,7 +94,7 @@ impl Store {
         if notes.is_empty() {
             return Ok(());
         }
-        self.rewrite(&notes)?;
+        self.db.rewriting(|| self.rewrite(&notes))?;
         self.commit_blocking(Change::Purged(notes)).map(drop)
     }
 

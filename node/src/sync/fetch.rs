@@ -18,6 +18,7 @@ use belfry_proto::{
     },
     sync::{
         CompareError, ForkError, check_fork,
+        outcome::{End, Outcome, fork_outcome, outcome, vouched_for, waits},
         page::{self, PageError},
         plan::{Range, Want},
         schedule::Ask,
@@ -31,7 +32,7 @@ use tokio::time::timeout;
 use super::{Sync, counters::more};
 use crate::{
     clock,
-    ingest::{Kept, OVER_DISK_QUOTA},
+    ingest::Kept,
     network::{RequestError, Stopped},
     refusals::Way,
     store::ReadError,
@@ -172,6 +173,18 @@ pub(super) struct Fetched {
     pub(super) error: Option<PullError>,
 }
 
+impl From<Outcome> for Fetched {
+    fn from(Outcome { through, proven, end }: Outcome) -> Self {
+        let error = match end {
+            End::Whole => None,
+            End::NotKept { sequence, code } => Some(PullError::NotKept { sequence, code }),
+            End::Ours(code) => Some(PullError::Spoiled(code)),
+            End::Unexcused(sequence) => Some(PullError::Unexcused(sequence)),
+        };
+        Self { through, proven, error }
+    }
+}
+
 impl Fetched {
     /// Nothing was kept.
     pub(super) const fn none(error: PullError) -> Self {
@@ -269,7 +282,7 @@ impl Sync {
         more(&self.counters.late, self.late(&written, &kept));
         more(&self.counters.pages, 1);
         more(&self.counters.kept, kept.iter().filter(|kept| **kept == Kept::Stored).count());
-        let fetched = outcome(range, &kept, excuses.iter().any(waits));
+        let fetched = Fetched::from(outcome(&range, &kept, excuses.iter().any(waits)));
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, from = range.from.get(),
             count = kept.len(), through = ?fetched.through, "sync page");
         Ok(fetched)
@@ -311,25 +324,7 @@ impl Sync {
             return Err(PullError::Spoiled("stopping"));
         }
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, at = range.to.get(), ?kept, "proof of a fork");
-        let is_forged = |(at, one): (usize, &Kept)| {
-            // Its author named what it did not sign: that is the proof.
-            let is_proof = vouched.is_some_and(|(side, by)| {
-                side == at && kept.get(by).is_some_and(|by| matches!(by, Kept::Stored | Kept::Known))
-            });
-            *one == Kept::Refused("bad-signature") && !is_proof
-        };
-        let is_forged = kept.iter().enumerate().any(is_forged);
-        let is_proof = kept.contains(&Kept::Refused("bad-signature")) && !is_forged;
-        let forged = || PullError::NotKept { sequence: range.to, code: "bad-signature" };
-        // A proof brings no excuses: a side without its body is kept once the erasure is here.
-        let error = match is_forged {
-            true => Some(forged()),
-            false if is_proof => None,
-            false => outcome(range, &kept, true).error,
-        };
-        // There is no rest to ask for, wherever other peers say the fork is.
-        let through = error.is_none().then_some(range.from.max(range.to));
-        Ok(Fetched { through, proven: through, error })
+        Ok(fork_outcome(&range, vouched, &kept).into())
     }
 
     pub(super) async fn ask(
@@ -357,17 +352,6 @@ impl Sync {
 fn is_late(created: Timestamp, now: Timestamp) -> bool {
     let age = now.since(created);
     age >= GOSSIPED && age <= RECENT
-}
-
-/// Which of two sides the other one names as the entry before it, and that other one.
-fn vouched_for(pair: &[Decoded]) -> Option<(usize, usize)> {
-    let [one, other] = pair else { return None };
-    let follows = |child: &Decoded, parent: &Decoded| child.header().prev == parent.message_id();
-    match (follows(other, one), follows(one, other)) {
-        (true, _) => Some((0, 1)),
-        (_, true) => Some((1, 0)),
-        _ => None,
-    }
 }
 
 fn decoded(envelopes: &[Vec<u8>]) -> Result<Vec<Decoded>, DecodeError> {
@@ -402,93 +386,12 @@ pub(super) fn excused_by_removed(
     excused
 }
 
-/// Whether a withdrawal that came with a page is not here yet, by no fault of the peer's: our roster, quota or disk.
-fn waits(excuse: &Kept) -> bool {
-    match excuse {
-        Kept::Stored | Kept::Known => false,
-        Kept::Parked => true,
-        Kept::Refused(code) => !is_peers_fault(code),
-    }
-}
-
-/// Whether no honest node holds what is refused so, whatever its roster and clock.
-fn is_peers_fault(code: &str) -> bool {
-    matches!(code, "malformed" | "other-body" | "other-recipients" | "bad-signature" | "bodiless")
-}
-
-/// How far a page got, and why no further. Entries are in order, so what follows a refused one is of no use
-/// to the frontier; it is asked for again, of somebody else. An entry and the withdrawal of its body may come in
-/// any order: with `excuse_waits` one without its body is nobody's fault. What there is no room for is passed over: a
-/// withdrawal may come after it.
-fn outcome(range: Range, kept: &[Kept], excuse_waits: bool) -> Fetched {
-    let (mut through, mut proven, mut passed) = (None, None, None);
-    let mut is_proven = true;
-    for (sequence, one) in (range.from.get()..).map(Sequence::new).zip(kept) {
-        let error = match one {
-            // The second message of a fork is stored, too: its author's fault, and kept as proof.
-            Kept::Stored | Kept::Known | Kept::Parked | Kept::Refused(OVER_DISK_QUOTA) => {
-                if *one == Kept::Refused(OVER_DISK_QUOTA) {
-                    passed = Some(PullError::Spoiled(OVER_DISK_QUOTA));
-                }
-                is_proven &= *one != Kept::Parked;
-                through = Some(sequence);
-                proven = if is_proven { through } else { proven };
-                continue;
-            }
-            Kept::Refused("bodiless") if excuse_waits => PullError::Unexcused(sequence),
-            Kept::Refused("bad-signature") => match signer(range, sequence, kept) {
-                Signer::Vouched => {
-                    let through = Some(before(sequence));
-                    let proven = if is_proven { through } else { proven };
-                    return Fetched { through, proven, error: None };
-                }
-                Signer::Contradicts => PullError::Spoiled("bad-signature"),
-                Signer::Unknown => PullError::NotKept { sequence, code: "bad-signature" },
-            },
-            Kept::Refused(code) if is_peers_fault(code) => PullError::NotKept { sequence, code },
-            // Our disk, our clock, our roster, our reading of a quota: the peer may be right.
-            Kept::Refused(code) => PullError::Spoiled(code),
-        };
-        return Fetched { through, proven, error: Some(error) };
-    }
-    Fetched { through, proven, error: passed }
-}
-
-/// What a page shows of whose fault an entry is that its author did not sign.
-enum Signer {
-    /// Its author vouches for it all the same, or the page ends here and what follows may say so: both are asked for
-    /// together, and the log is its author's to answer for.
-    Vouched,
-    /// It did so before, and something else holds the place; or who says so cannot be heard now.
-    Contradicts,
-    /// Nothing shows that its author ever saw it: whoever composed the page is at fault.
-    Unknown,
-}
-
-/// Entries of a page link up, so what was kept of the next one names this one.
-fn signer(range: Range, sequence: Sequence, kept: &[Kept]) -> Signer {
-    let at = usize::try_from(sequence.get() - range.from.get()).unwrap_or(usize::MAX);
-    match kept.get(at.saturating_add(1)) {
-        Some(Kept::Stored) => Signer::Vouched,
-        Some(Kept::Known) => Signer::Contradicts,
-        // Further each time, so no peer keeps us asking for the same.
-        None if at > 0 && sequence < range.to => Signer::Vouched,
-        // It may vouch for this one, and waits or was refused by our roster, clock or reading of a quota.
-        Some(Kept::Parked) => Signer::Contradicts,
-        Some(Kept::Refused(code)) if !is_peers_fault(code) => Signer::Contradicts,
-        Some(Kept::Refused(_)) | None => Signer::Unknown,
-    }
-}
-
-const fn before(sequence: Sequence) -> Sequence {
-    Sequence::new(sequence.get().saturating_sub(1))
-}
-
 #[cfg(test)]
 mod tests {
     use belfry_proto::id::{GroupId, LogId};
 
     use super::*;
+    use crate::ingest::OVER_DISK_QUOTA;
 
     #[test]
     fn what_is_a_few_minutes_old_is_late_and_what_is_new_or_old_is_not() {
@@ -505,73 +408,21 @@ mod tests {
         Range { group: GroupId::new(1), log: LogId::new([1; 32]), from, to, want: Want::Entries }
     }
 
-    fn of(kept: &[Kept]) -> (Option<u64>, Option<Blame>) {
-        let fetched = outcome(range(), kept, false);
-        (fetched.through.map(Sequence::get), fetched.error.map(|error| error.blame()))
-    }
-
+    /// The schedule goes by the blame: who is right is not set aside, and who is wrong is not asked at once again.
     #[test]
-    fn a_page_counts_as_far_as_it_was_kept_without_a_gap() {
-        use Kept::{Known, Parked, Refused, Stored};
-        let bare = Refused("bodiless");
-        assert_eq!(of(&[Stored, Known, Parked]), (Some(7), None));
-        assert_eq!(of(&[Stored, bare.clone(), Stored]), (Some(5), Some(Blame::Peer)));
-        assert_eq!(of(&[bare]), (None, Some(Blame::Peer)));
-        assert_eq!(of(&[Stored, Refused("no-room")]), (Some(5), Some(Blame::Us)));
-        assert_eq!(of(&[Stored, Refused("over-quota")]), (Some(5), Some(Blame::Us)));
-        assert_eq!(of(&[Refused("too-many-logs")]), (None, Some(Blame::Us)));
-        assert_eq!(of(&[Refused("future")]), (None, Some(Blame::Us)));
-    }
-
-    #[test]
-    fn what_waits_for_the_admin_log_proves_nothing_of_itself_nor_of_what_follows() {
-        use Kept::{Known, Parked, Refused, Stored};
-        let proven = |kept: &[Kept]| outcome(range(), kept, false).proven.map(Sequence::get);
-        assert_eq!(proven(&[Parked, Stored, Known]), None);
-        assert_eq!(proven(&[Stored, Parked, Stored]), Some(5));
-        assert_eq!(proven(&[Stored, Parked, Refused("bad-signature"), Stored]), Some(5));
-        assert_eq!(proven(&[Parked, Refused(OVER_DISK_QUOTA)]), None);
-        assert_eq!(proven(&[Stored, Refused(OVER_DISK_QUOTA), Known]), Some(7));
-        assert_eq!(proven(&[Stored, Refused("bad-signature"), Stored]), Some(5));
-    }
-
-    #[test]
-    fn an_unsigned_entry_is_its_authors_fault_where_that_can_show_and_else_the_peers() {
-        use Kept::{Known, Refused, Stored};
-        let bad = || Refused("bad-signature");
-        // The next one names it: both are asked for again, from it on.
-        assert_eq!(of(&[Stored, bad(), Stored]), (Some(5), None));
-        assert_eq!(of(&[bad(), Stored]), (Some(4), None));
-        // And if that does not help, something else is in its place.
-        assert_eq!(of(&[bad(), Known]), (None, Some(Blame::Us)));
-        // The page ends with it, and the log goes on.
-        assert_eq!(of(&[Stored, bad()]), (Some(5), None));
-        // It is all there is.
-        assert_eq!(of(&[bad()]), (None, Some(Blame::Peer)));
-        assert_eq!(of(&[Stored, Stored, Stored, Stored, bad()]), (Some(8), Some(Blame::Peer)));
-        assert_eq!(of(&[Stored, bad(), bad()]), (Some(5), Some(Blame::Peer)));
-        // Who may vouch for it waits for our roster, or is over a quota that only we reckon.
-        assert_eq!(of(&[bad(), Kept::Parked]), (None, Some(Blame::Us)));
-        assert_eq!(of(&[bad(), Refused("over-quota")]), (None, Some(Blame::Us)));
-        assert_eq!(of(&[bad(), Refused("bodiless")]), (None, Some(Blame::Peer)));
-    }
-
-    #[test]
-    fn an_entry_whose_excuse_has_to_wait_for_us_is_nobodys_fault() {
-        use Kept::{Known, Parked, Refused, Stored};
+    fn the_end_of_a_page_is_blamed_on_whose_fault_it_is() {
+        use Kept::{Parked, Refused, Stored};
+        let blamed = |kept: &[Kept], excuse_waits| {
+            let fetched = Fetched::from(outcome(&range(), kept, excuse_waits));
+            (fetched.through.map(Sequence::get), fetched.error.map(|error| (error.blame(), error.code())))
+        };
         let bare = [Stored, Refused("bodiless")];
-        for (excuse, blame) in [
-            (Parked, Blame::Pause),
-            (Refused("over-quota"), Blame::Pause),
-            (Refused("no-room"), Blame::Pause),
-            // It is here, and excuses nothing.
-            (Stored, Blame::Peer),
-            (Known, Blame::Peer),
-            (Refused("bad-signature"), Blame::Peer),
-        ] {
-            let fetched = outcome(range(), &bare, waits(&excuse));
-            assert_eq!(fetched.through, Some(Sequence::new(5)));
-            assert_eq!(fetched.error.map(|error| error.blame()), Some(blame), "{excuse:?}");
-        }
+        assert_eq!(blamed(&[Stored, Parked], false), (Some(6), None));
+        assert_eq!(blamed(&bare, false), (Some(5), Some((Blame::Peer, "bodiless"))));
+        assert_eq!(blamed(&bare, true), (Some(5), Some((Blame::Pause, "unexcused"))));
+        assert_eq!(blamed(&[Refused("future")], false), (None, Some((Blame::Us, "future"))));
+        // By this very code the loop tells the schedule that there is no room for it.
+        let over = [Refused(OVER_DISK_QUOTA), Stored];
+        assert_eq!(blamed(&over, false), (Some(6), Some((Blame::Us, OVER_DISK_QUOTA))));
     }
 }

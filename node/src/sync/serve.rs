@@ -20,9 +20,10 @@ use belfry_proto::{
         Refusal, Signed, SyncRequest, SyncResponse, sync_request, sync_response::Response,
     },
     time::Timestamp,
-    trust::roster::Roster,
+    trust::roster::{Roster, Standing},
 };
 use prost::Message;
+use rand::seq::SliceRandom as _;
 use tokio::{
     sync::{Semaphore, mpsc},
     time::Instant,
@@ -255,9 +256,14 @@ fn fork(
 
 fn addresses(store: &Store, roster: &Roster, from: &PublicKey, now: Timestamp) -> Result<Response, Refusal> {
     admitted(roster, from, now)?;
+    let mut rows = store.addresses().map_err(|_| Refusal::Internal)?;
+    // Nobody takes those of certificates that count no more, and there are more of them every year.
+    rows.retain(|row| roster.standing(row.serial, now) == Standing::Valid);
+    // Whose there is no room for now is among them another time.
+    rows.shuffle(&mut rand::rng());
     let mut records = Vec::new();
     let mut room = limits::MAX_REPLY - 1024;
-    for row in store.addresses().map_err(|_| Refusal::Internal)? {
+    for row in rows {
         if row.bytes.len() + 8 > room {
             break;
         }

@@ -5,7 +5,7 @@
 //! frontier first (equal: done, for some 100 bytes), if it differs the sums of its [`slices`], then the list of
 //! those in which they differ ([`compare`]), and [`plan`](plan::plan) the ranges to fetch; [`schedule`] spreads them over peers and time. A fetched [`page`] must be the
 //! range asked for, entry linked to entry, before any of its envelopes climbs the ladder of
-//! [`crate::envelope`].
+//! [`crate::envelope`]; what the ladder made of them is its [`outcome`], which says who is to blame and where to go on.
 //!
 //! ```text
 //! hash differs ─▶ Slices ─differing─▶ Frontier list of these ─read_list─▶ [LogFrontier] ─plan(ours, theirs)─▶ [Range]
@@ -21,6 +21,7 @@ pub mod frontier;
 pub mod group;
 pub mod judge;
 pub mod number;
+pub mod outcome;
 pub mod page;
 pub mod plan;
 pub mod retention;

@@ -9,6 +9,7 @@
  *   BELFRY_DISK_ERRNO=E      with this error; EIO, if unset
  *   BELFRY_DISK_MARK=PATH    is made when something failed
  *   BELFRY_DISK_NOSYNC=1     syncs say yes and do nothing
+ *   BELFRY_DISK_SECTOR=I:N   whatever reads byte N of the file of inode I, under whatever name, fails; always, and uncounted
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -60,6 +62,27 @@ static int fails(char kind) {
 }
 
 static int without_sync(void) { return getenv("BELFRY_DISK_NOSYNC") != NULL; }
+
+/* Whether so many bytes from there on lie over the sector that is lost; errno is set then. */
+static int is_lost(int fd, size_t count, off64_t at) {
+    const char *lost = getenv("BELFRY_DISK_SECTOR");
+    unsigned long long inode;
+    long long sector;
+    struct stat64 file;
+    if (!lost || sscanf(lost, "%llu:%lld", &inode, &sector) != 2) return 0;
+    if (at > sector || at + (long long)count <= sector) return 0;
+    if (fstat64(fd, &file) != 0 || file.st_ino != inode) return 0;
+    errno = EIO;
+    return 1;
+}
+
+#define READ(name, type)                                        \
+    ssize_t name(int fd, void *bytes, size_t count, type at) {  \
+        if (is_lost(fd, count, at)) return -1;                  \
+        return NEXT(name)(fd, bytes, count, at);                \
+    }
+READ(pread, off_t)
+READ(pread64, off64_t)
 
 #define SYNC(name)                                              \
     int name(int fd) {                                          \

@@ -29,12 +29,18 @@ fn doubts() -> [Hellos; 5] {
 }
 
 impl Receiver {
-    fn clock(&self, hellos: &watch::Sender<Hellos>) -> VouchedClock {
+    pub(super) fn clock(&self, hellos: &watch::Sender<Hellos>) -> VouchedClock {
         VouchedClock::new(hellos.subscribe(), self.site.roster.clone(), self.site.seat.identity.member)
     }
 
     /// Holds an erasure of `targets` as written and first seen at `at`: their author's own, or else a steward's.
-    async fn holds_erasure(&self, coalition: &Coalition, by: &Seat, targets: &[&Decoded], at: Timestamp) {
+    pub(super) async fn holds_erasure(
+        &self,
+        coalition: &Coalition,
+        by: &Seat,
+        targets: &[&Decoded],
+        at: Timestamp,
+    ) {
         let signed = coalition.retraction(by, CIDR, None, targets[0].message_id());
         let (header, id) = (signed.header(), signed.message_id());
         let (state, now) = (MessageState::Closed, clock::now());

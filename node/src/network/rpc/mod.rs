@@ -48,8 +48,10 @@ pub(super) trait Protocol: Send + Sync + 'static {
     /// Bytes that any request may take while it comes. Of those that promise more, [`Self::LARGE`] go on at once and the others
     /// wait: whoever sends slowly keeps what has come in memory, on each stream that it opens.
     const AT_EASE: usize = Self::REQUEST_LIMIT;
-    /// Requests beyond that being read at once, of all peers. Too low ⇒ slow senders keep them from others, too high ⇒ memory.
+    /// Requests beyond that being read at once, of all members. Too low ⇒ slow senders keep them from others, too high ⇒ memory.
     const LARGE: usize = 1;
+    /// The same of all guests in the lobby: strangers that never end theirs keep each other waiting, and no member.
+    const LARGE_IN_LOBBY: usize = 1;
     /// Bytes of one reply.
     const REPLY_LIMIT: usize = MAX_REPLY;
     /// From asking to the last byte of the answer.

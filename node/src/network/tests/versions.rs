@@ -17,6 +17,7 @@ use super::{
             Exchange, Protocol,
             version::{Spoken, Unwritten},
         },
+        side::Side,
     },
     hostile::hostile,
     *,
@@ -120,7 +121,7 @@ impl<P: Protocol> Speaker<P> {
     fn new(seed: u8) -> Self {
         let counters = Arc::<Counters>::default();
         let (asks, asked) = mpsc::channel(8);
-        let (key, swarm) = hostile(seed, rpc(&counters));
+        let (key, swarm) = hostile(seed, rpc(&counters, &Side::default()));
         Self { swarm, exchange: Exchange::new(asks, counters), asked, key }
     }
 

@@ -1,13 +1,13 @@
 //! Single answers, without a network.
 
 use belfry_proto::{
-    schema::{ContactRole, Contacts, Mailbox, PullAddresses, Suspend, sync_request::Request},
-    trust::{contact, statement::Decision},
+    schema::{AddressRecord, ContactRole, Contacts, Mailbox, PullAddresses, Suspend, sync_request::Request},
+    trust::{address, contact, statement::Decision},
 };
 
 use super::*;
 use crate::{
-    store::{Change, ContactRow},
+    store::{AddressRow, Change, ContactRow},
     testing::{CIDR, Coalition, Seat, Site},
 };
 
@@ -57,6 +57,31 @@ async fn who_is_admitted_no_more_is_told_no_address_nor_contact_and_not_listened
         assert_ne!(asked(&site, &before, &book, &bob, request.clone()), refused, "{request:?}");
         assert_eq!(asked(&site, &coalition.roster, &book, &bob, request.clone()), refused, "{request:?}");
     }
+}
+
+/// The rows of certificates that were replaced or revoked pile up, and lie before those of newer ones.
+#[tokio::test]
+async fn addresses_of_whom_counts_no_more_take_no_room_from_the_others() {
+    let mut coalition = Coalition::new();
+    let [alice, bob, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+    let site = Site::new(&coalition, &alice).await;
+    for seat in [&bob, &carol] {
+        let (serial, made) = (seat.identity.serial, clock::now());
+        let record = address::make(coalition.id(), serial, vec![vec![4; 8]], made, &seat.identity.signing);
+        let row = AddressRow { serial, made, bytes: record.encode_to_vec() };
+        site.store.commit(Change::Address(row)).await.unwrap();
+    }
+    let book = heard::Contacts::unheard(&site.store);
+    let told = |roster: &Roster| {
+        let asked = asked(&site, roster, &book, &carol, Request::Addresses(PullAddresses {}));
+        let Some(Response::Addresses(all)) = asked else { panic!("no addresses") };
+        let serial = |record: &Signed| AddressRecord::decode(record.payload.as_slice()).unwrap().serial;
+        all.records.iter().map(serial).collect::<BTreeSet<u64>>()
+    };
+    let [of_bob, of_carol] = [&bob, &carol].map(|seat| seat.identity.serial.get());
+    assert_eq!(told(&coalition.roster), BTreeSet::from([of_bob, of_carol]));
+    coalition.decide(2, Decision::Suspend(Suspend { serial: of_bob, cut: Vec::new() }));
+    assert_eq!(told(&coalition.roster), BTreeSet::from([of_carol]));
 }
 
 #[tokio::test]

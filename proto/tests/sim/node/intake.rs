@@ -9,7 +9,7 @@ use belfry_proto::{
         RecipientContext, Verified, open_block,
     },
     id::{GroupId, KeyId, LogId, MessageId, Sequence},
-    sync::Place,
+    sync::{Place, outcome::Kept},
     time::Timestamp,
     topic::Topic,
     verdict::{Judged, Verdict},
@@ -18,7 +18,6 @@ use belfry_proto::{
 use super::{
     Cx, Node, Observation,
     log::{Content, Entry, place_of},
-    outcome::Kept,
 };
 use crate::{
     admins::SKEW,
@@ -94,10 +93,8 @@ impl Node {
         for bytes in page.iter().rev() {
             let judgement = self.judge(bytes, Origin::Sync, cx.now);
             kept.push(match &judgement {
-                Judgement::Admitted(_)
-                | Judgement::Quarantined(_)
-                | Judgement::Known
-                | Judgement::Heals(_) => Kept::Here,
+                Judgement::Admitted(_) | Judgement::Quarantined(_) | Judgement::Heals(_) => Kept::Stored,
+                Judgement::Known => Kept::Known,
                 Judgement::Ahead(_) => Kept::Parked,
                 Judgement::Refused(_, code) => Kept::Refused(*code),
             });

@@ -1,19 +1,15 @@
-//! What became of a page: how far it was kept, and whose fault it is if no further. The daemon's rule in its shortest form.
+//! What became of a request: of a page what production says ([`belfry_proto::sync::outcome`]), of a refusal the daemon's rule in its
+//! shortest form.
 
 use belfry_proto::{
+    envelope::Decoded,
     id::Sequence,
     schema::Refusal,
-    sync::{Range, Want},
+    sync::{
+        Range, Want,
+        outcome::{self, Kept, Outcome, fork_outcome, outcome, vouched_for},
+    },
 };
-
-/// What the judge made of one envelope of a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
-    Here,
-    /// Waits for the admin log.
-    Parked,
-    Refused(&'static str),
-}
 
 /// Why a request brought no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,46 +50,25 @@ impl Fetched {
         })
     }
 
-    /// How far a page got; with `excuse_waits` an entry without its body is nobody's fault.
+    /// How far a page got, as production has it; with `excuse_waits` an entry without its body is nobody's fault.
     pub(super) fn of(range: &Range, kept: &[Kept], excuse_waits: bool) -> Self {
-        let (mut through, mut proven, mut is_proven) = (None, None, true);
-        for (at, one) in kept.iter().enumerate() {
-            let sequence = Sequence::new(range.from.get() + at as u64);
-            let end = match one {
-                Kept::Here | Kept::Parked => {
-                    is_proven &= *one == Kept::Here;
-                    through = Some(sequence);
-                    proven = if is_proven { through } else { proven };
-                    continue;
-                }
-                Kept::Refused("bodiless") if excuse_waits => End::Waits,
-                Kept::Refused("bad-signature") => match kept.get(at + 1) {
-                    // The page ends here, and what follows may vouch for it.
-                    None if at > 0 && sequence < range.to => End::Whole,
-                    // Something else is in its place, or who vouches for it cannot be heard now.
-                    Some(Kept::Here | Kept::Parked) => End::Ours,
-                    Some(Kept::Refused(code)) if !is_peers_fault(code) => End::Ours,
-                    _ => End::PeersFault,
-                },
-                Kept::Refused(code) if is_peers_fault(code) => End::PeersFault,
-                Kept::Refused(_) => End::Ours,
-            };
-            return Self { through, proven, end };
-        }
-        Self { through, proven, end: End::Whole }
+        outcome(range, kept, excuse_waits).into()
+    }
+
+    /// The same of the proof of a fork.
+    pub(super) fn of_fork(range: &Range, pair: &[Decoded], kept: &[Kept]) -> Self {
+        fork_outcome(range, vouched_for(pair), kept).into()
     }
 }
 
-/// Whether no honest node holds what is refused so, whatever its roster and clock.
-fn is_peers_fault(code: &str) -> bool {
-    matches!(code, "malformed" | "other-body" | "other-recipients" | "bad-signature" | "bodiless")
-}
-
-/// Whether a withdrawal that came with a page is not here yet, by no fault of the peer's.
-pub(super) fn waits(excuse: &Kept) -> bool {
-    match excuse {
-        Kept::Here => false,
-        Kept::Parked => true,
-        Kept::Refused(code) => !is_peers_fault(code),
+impl From<Outcome> for Fetched {
+    fn from(Outcome { through, proven, end }: Outcome) -> Self {
+        let end = match end {
+            outcome::End::Whole => End::Whole,
+            outcome::End::NotKept { .. } => End::PeersFault,
+            outcome::End::Ours(_) => End::Ours,
+            outcome::End::Unexcused(_) => End::Waits,
+        };
+        Self { through, proven, end }
     }
 }

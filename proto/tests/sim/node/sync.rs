@@ -10,14 +10,14 @@ use belfry_proto::{
         ContactTaken, Fork, Page, PullFork, PullRange, Refusal, SyncRequest, SyncResponse,
         sync_request::Request, sync_response::Response,
     },
-    sync::{Ask, Range, check_fork, check_page, number, page::check_excuses},
+    sync::{Ask, Range, check_fork, check_page, number, outcome::waits, page::check_excuses},
     time::Timestamp,
     verdict::Judged,
 };
 
 use super::{
     Asked, Cx, Node, Observation, Synced,
-    outcome::{End, Fetched, waits},
+    outcome::{End, Fetched},
 };
 use crate::{
     faults::{Crashed, Defect},
@@ -125,10 +125,7 @@ impl Node {
         self.up().pulling.schedule.arrived(ask);
         // Judged like a page: that its author signed them is the ladder's to say.
         let kept = self.take_page(peer, &[one, other], cx)?;
-        let Fetched { end, .. } = Fetched::of(&range, &kept, true);
-        // There is no rest to ask for, wherever other peers say the fork is.
-        let through = (end == End::Whole).then_some(range.from.max(range.to));
-        Ok(Fetched { through, proven: through, end })
+        Ok(Fetched::of_fork(&range, &[first, second], &kept))
     }
 
     /// Asks under the newest number that both speak; not at all, if that has no field for it.

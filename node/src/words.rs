@@ -47,7 +47,10 @@ const NUMBERS: std::ops::Range<i32> = 0..64;
 /// The word of a value.
 #[must_use]
 pub fn word<T: Worded>(value: T) -> String {
-    value.schema_name().trim_start_matches(T::PREFIX).to_ascii_lowercase().replace('_', "-")
+    let name = value.schema_name().trim_start_matches(T::PREFIX);
+    let mut word = String::with_capacity(name.len());
+    word.extend(name.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }));
+    word
 }
 
 /// The word of a number off the wire; `None` if it is unset or of a newer schema.

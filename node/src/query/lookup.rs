@@ -289,8 +289,8 @@ impl Found {
         self.contested = said.doubt() >= belfry_proto::stix::score::CONTESTED;
         let named = |member| Reporter { member, organisation: organisation(roster, member) };
         self.reported_by = nameable.into_iter().map(named).collect();
-        let mut states = BTreeSet::new();
-        let mut objects: Vec<Naming> = Vec::new();
+        let mut best: Option<State> = None;
+        let mut objects: Vec<Naming> = Vec::with_capacity(hits.len());
         for hit in hits {
             let mut naming = Naming::of(roster, &hit);
             if hit.row.kind() == "indicator"
@@ -304,13 +304,13 @@ impl Found {
                 naming.score = Some(judged.score);
                 naming.expires = Some(judged.expires);
                 self.score = self.score.max(judged.score);
-                states.insert(judged.state);
+                best = Some(best.map_or(judged.state, |best| best.min(judged.state)));
             }
             objects.push(naming);
         }
         // The best of them: whoever still vouches for a value outweighs whoever no longer does.
-        self.state = match states.first().map(|state| State::as_str(*state)) {
-            Some(state) => state,
+        self.state = match best {
+            Some(state) => state.as_str(),
             None if objects.is_empty() => "unknown",
             None => "observed",
         };

@@ -47,6 +47,7 @@ mod links;
 mod logs;
 mod messages;
 mod migrate;
+mod named_once;
 mod objects;
 mod observables;
 mod open;

@@ -21,7 +21,7 @@ use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
     objects::{MAX_VERSIONS, ObjectView, Reading, read_row},
-    presence::Of,
+    presence::{Named, Of},
     values::ClaimValue,
     vault::damaged,
 };
@@ -61,6 +61,10 @@ pub struct Entered {
 }
 
 impl Entered {
+    fn once(date: u64) -> Self {
+        Self { dates: vec![Timestamp::from_micros(date)], more: false }
+    }
+
     /// The newest of each in turn, until there are as many as may be.
     fn shared(by_member: &[Vec<u64>], all: usize, more: bool) -> Self {
         let longest = by_member.iter().map(Vec::len).max().unwrap_or_default();
@@ -103,10 +107,11 @@ impl<'a> Looks<'a> {
         most: Most,
     ) -> Result<Entered, ReadError> {
         let prefix = self.store.prefix(group, kind, value);
-        if self.store.db.presence.lacks(Of::Value, &prefix) {
-            return Ok(Entered::default());
+        match self.store.db.presence.named(&prefix) {
+            Named::Never => Ok(Entered::default()),
+            Named::At(date) => Ok(Entered::once(date)),
+            Named::Unsure => self.below(&prefix, most),
         }
-        self.below(&prefix, most)
     }
 
     /// [`Self::entered`] of each, in their order; `None` if that is more than `held` dates. Looked for in the order of the index:
@@ -120,14 +125,22 @@ impl<'a> Looks<'a> {
         held: usize,
     ) -> Result<Option<Vec<Entered>>, ReadError> {
         let (store, mut places) = (self.store, Vec::new());
-        for (n, Sought { group, kind, value, most }) in sought.iter().enumerate() {
+        let (mut found, mut dates) = (vec![Entered::default(); sought.len()], 0);
+        for ((n, Sought { group, kind, value, most }), found) in sought.iter().enumerate().zip(&mut found) {
             let prefix = store.prefix(*group, kind, value);
-            if !store.db.presence.lacks(Of::Value, &prefix) {
-                places.push((prefix, n, *most));
+            match store.db.presence.named(&prefix) {
+                Named::Never => {}
+                Named::At(date) => {
+                    *found = Entered::once(date);
+                    dates += 1;
+                }
+                Named::Unsure => places.push((prefix, n, *most)),
             }
         }
+        if dates > held {
+            return Ok(None);
+        }
         places.sort_unstable_by_key(|(prefix, n, _)| (*prefix, *n));
-        let (mut found, mut dates) = (vec![Entered::default(); sought.len()], 0);
         for (prefix, n, most) in places {
             let entered = self.below(&prefix, most)?;
             dates += entered.dates.len();
@@ -157,11 +170,11 @@ impl<'a> Looks<'a> {
             store.db.ended(rows)?;
             return Ok(Entered::default());
         };
-        // Most values are named once.
+        // Most that are looked for here while not all is in memory are named once.
         rows.next();
         if rows.key().and_then(|key| read_entry(key, prefix)).is_none() {
             store.db.ended(rows)?;
-            return Ok(Entered { dates: vec![Timestamp::from_micros(date)], more: false });
+            return Ok(Entered::once(date));
         }
         let (mut by_member, mut more) = (Vec::new(), false);
         rows.seek(prefix);
@@ -353,6 +366,34 @@ mod tests {
         assert!(looks.object_at(GROUP, found[0]).unwrap().is_some());
         assert!(looks.reporters.is_none(), "nobody else says it");
         assert_eq!(looks.claims_of(GROUP, "indicator--a").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_value_named_in_one_row_is_found_without_a_look_at_the_index() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let naming = |n, member, name| {
+            let content = Some(opened(n, member, vec![object(name, "2026-01-01T00:00:00Z", Tlp::Amber)]));
+            commit(&store, EnvelopeRow { state: MessageState::Opened, content, ..envelope(n) });
+        };
+        naming(1, 2, "a");
+        let most = Most { by_member: 9, all: 9 };
+        // Dates, and whether the index was asked.
+        let found = || {
+            let (mut looks, mut together) = (store.looks(), store.looks());
+            let sought = Sought { group: GROUP, kind: "ipv4-addr", value: "198.51.100.7", most };
+            let found = looks.entered(GROUP, sought.kind, sought.value, most).unwrap();
+            assert_eq!(together.entered_each(&[sought], 9).unwrap().unwrap(), [found.clone()]);
+            let is_asked = looks.observables.is_some();
+            assert_eq!(together.observables.is_some(), is_asked);
+            (found.dates.len(), is_asked)
+        };
+        store.until_present();
+        assert_eq!(found(), (1, false));
+        naming(2, 3, "a");
+        assert_eq!(found(), (1, false), "whoever says it, too, says it in the same row");
+        naming(3, 2, "b");
+        assert_eq!(found(), (2, true));
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! What was ever entered, in memory: nearly all looks are for what nobody entered, and that is told without the disk.
+//! What was ever entered, in memory: nearly all looks are for what nobody entered, and that is told without the disk. So is where
+//! a value is named, if that is in one row.
 //!
 //! One [`Bloom`] holds, by the beginning of their keys, the values of the index of observables, the objects that have a
 //! row, those that have a second one, and the rows that somebody else says, too. It denies only what is surely not there.
+//! Beside it lies [`NamedOnce`], of the same keys and as long: the two are a filter.
 //!
 //! ```text
 //! start, or room used up ─▶ a new filter is kept, and what is to be read seen ─▶ all keys read ─▶ it is the one asked
@@ -10,7 +12,7 @@
 //!
 //! A filter misses no row: between being entered and being written no batch lets a filling begin. So a batch that was
 //! written before is among the keys that the filling reads, and a later one finds the new filter kept. Rows that go leave
-//! their bits, until the next filling; a batch whose write fails leaves some for nothing.
+//! their bits, until the next filling, and their values to the index; a batch whose write fails leaves as much for nothing.
 //!
 //! A filling that meets damage is given up, and the disk asked as before it: the damage is told by whoever reads what it
 //! befell.
@@ -27,7 +29,14 @@ use std::{
 use arc_swap::ArcSwapOption;
 use rocksdb::{DBRawIterator, ReadOptions, properties::ESTIMATE_NUM_KEYS};
 
-use super::{Store, bloom::Bloom, columns::Cf, db::Db, txn::Rows};
+use super::{
+    Store,
+    bloom::Bloom,
+    columns::Cf,
+    db::Db,
+    named_once::{NamedOnce, Value},
+    txn::Rows,
+};
 
 /// Columns whose keys are entered.
 const COLUMNS: [Cf; 3] = [Cf::Observables, Cf::ById, Cf::Reporters];
@@ -74,26 +83,98 @@ const fn mix(n: u64) -> u64 {
     n ^ (n >> 31)
 }
 
-/// What a row is entered as, by its key, and what besides if that was there before. Each row comes once, so an object that
-/// was there has more than one; a row that is written anew counts as another, which costs a look.
-fn hashes(cf: Cf, key: &[u8]) -> Option<(u64, Option<u64>)> {
-    match cf {
-        Cf::Observables => Some((Of::Value.hash(key), None)),
-        Cf::Reporters => Some((Of::Reported.hash(key), None)),
-        Cf::ById => Some((Of::Object.hash(key), Some(Of::Repeated.hash(key)))),
-        _ => None,
+/// A value by its key in the index of observables, or what that begins with: group ‖ H(kind, value).
+fn value(key: &[u8]) -> Option<Value> {
+    let tag = key.get(..Of::Value.len())?.last_chunk()?;
+    Some(Value::new(Of::Value.hash(key), u64::from_be_bytes(*tag)))
+}
+
+/// The date of an entry of that index: group ‖ H(kind, value) ‖ member ‖ date added.
+fn date(key: &[u8]) -> Option<u64> {
+    let date: [u8; 8] = key.get(Of::Value.len() + 16..)?.try_into().ok()?;
+    Some(u64::from_be_bytes(date))
+}
+
+/// What is entered in a filter.
+#[derive(Clone, Copy)]
+enum Entry {
+    Row(u64),
+    /// A row of the index of observables; if its key has no date, the value is left to the index.
+    Named(Value, Option<u64>),
+    /// A row of an object, and what is entered if that had one before. Each row comes once, so that is one which has more; a
+    /// row that is written anew counts as another, which costs a look.
+    Object(u64, u64),
+}
+
+impl Entry {
+    /// What a row is entered as, by its key.
+    fn of(cf: Cf, key: &[u8]) -> Option<Self> {
+        match cf {
+            Cf::Observables => Some(match value(key) {
+                Some(value) => Self::Named(value, date(key)),
+                None => Self::Row(Of::Value.hash(key)),
+            }),
+            Cf::Reporters => Some(Self::Row(Of::Reported.hash(key))),
+            Cf::ById => Some(Self::Object(Of::Object.hash(key), Of::Repeated.hash(key))),
+            _ => None,
+        }
     }
 }
 
-fn enter(bloom: &Bloom, hashes: impl IntoIterator<Item = (u64, Option<u64>)>) {
-    let mut entering = bloom.entering();
-    for (hash, repeated) in hashes {
-        if entering.enter(hash)
-            && let Some(repeated) = repeated
-        {
-            entering.enter(repeated);
+/// What is there, and which values are named by one row.
+struct Filter {
+    bloom: Bloom,
+    named_once: NamedOnce,
+}
+
+impl Filter {
+    fn enter(&self, entries: impl IntoIterator<Item = Entry>) {
+        let (mut bloom, mut named_once) = (self.bloom.entering(), self.named_once.entering());
+        for entry in entries {
+            match entry {
+                Entry::Row(hash) => _ = bloom.enter(hash),
+                Entry::Named(value, date) => {
+                    bloom.enter(value.hash());
+                    match date {
+                        Some(date) => named_once.enter(value, date),
+                        None => named_once.doubt(value),
+                    }
+                }
+                Entry::Object(hash, repeated) => {
+                    if bloom.enter(hash) {
+                        bloom.enter(repeated);
+                    }
+                }
+            }
         }
     }
+
+    /// Leaves the values of these entries to the index.
+    fn doubt<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) {
+        let mut named_once = self.named_once.entering();
+        keys.filter_map(value).for_each(|value| named_once.doubt(value));
+    }
+
+    /// Whether one with more room should take its place.
+    fn is_full(&self) -> bool {
+        self.bloom.is_full() || self.named_once.is_full()
+    }
+
+    /// Bytes of memory.
+    fn size(&self) -> usize {
+        self.bloom.size() + self.named_once.size()
+    }
+}
+
+/// Where the index names a value, as far as that is told without a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// Surely nowhere.
+    Never,
+    /// All entries have this date.
+    At(u64),
+    /// The index has to be asked.
+    Unsure,
 }
 
 /// What the store knows to be there without looking.
@@ -112,9 +193,9 @@ pub struct Present {
 #[derive(Default)]
 pub(super) struct Presence {
     /// What is asked; none until one holds all that is there.
-    whole: ArcSwapOption<Bloom>,
+    whole: ArcSwapOption<Filter>,
     /// Those that every batch is entered in. Shared by whoever writes, from entering to written.
-    kept: RwLock<Vec<Arc<Bloom>>>,
+    kept: RwLock<Vec<Arc<Filter>>>,
     /// A filling is wanted.
     is_wanted: Mutex<bool>,
     woken: Condvar,
@@ -127,17 +208,32 @@ pub(super) struct Presence {
 impl Presence {
     /// Whether this was surely never entered. What begins `key` counts.
     pub(super) fn lacks(&self, of: Of, key: &[u8]) -> bool {
-        self.whole.load().as_ref().is_some_and(|bloom| !bloom.may_have(of.hash(key)))
+        self.whole.load().as_ref().is_some_and(|filter| !filter.bloom.may_have(of.hash(key)))
+    }
+
+    /// Where a value is named, by what its keys in the index begin with.
+    pub(super) fn named(&self, prefix: &[u8]) -> Named {
+        let whole = self.whole.load();
+        let (Some(filter), Some(value)) = (whole.as_ref(), value(prefix)) else { return Named::Unsure };
+        if !filter.bloom.may_have(value.hash()) {
+            return Named::Never;
+        }
+        filter.named_once.date(value).map_or(Named::Unsure, Named::At)
     }
 
     /// Enters the rows of a batch, then writes it: nobody can see a row that is not entered.
-    pub(super) fn entered<T>(&self, rows: &Rows, write: impl FnOnce() -> T) -> T {
+    pub(super) fn entered<T, E>(&self, rows: &Rows, write: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let kept = self.kept();
-        for bloom in kept.iter() {
-            let of = |cf: Cf| rows.written(cf).filter_map(move |key| hashes(cf, key));
-            enter(bloom, COLUMNS.into_iter().flat_map(of));
+        for filter in kept.iter() {
+            let of = |cf: Cf| rows.written(cf).filter_map(move |key| Entry::of(cf, key));
+            filter.enter(COLUMNS.into_iter().flat_map(of));
+            filter.doubt(rows.deleted(Cf::Observables));
         }
         let written = write();
+        if written.is_err() {
+            // What does not come has no date.
+            kept.iter().for_each(|filter| filter.doubt(rows.keys(Cf::Observables)));
+        }
         if let [only] = kept.as_slice()
             && only.is_full()
         {
@@ -168,7 +264,7 @@ impl Presence {
 
     /// Whether there is no filter that is whole and has room.
     fn is_short(&self) -> bool {
-        self.whole.load().as_ref().is_none_or(|bloom| bloom.is_full())
+        self.whole.load().as_ref().is_none_or(|filter| filter.is_full())
     }
 
     fn stop(&self) {
@@ -179,22 +275,26 @@ impl Presence {
         self.woken.notify_all();
     }
 
-    fn kept(&self) -> RwLockReadGuard<'_, Vec<Arc<Bloom>>> {
+    fn kept(&self) -> RwLockReadGuard<'_, Vec<Arc<Filter>>> {
         self.kept.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the batch that is being written.
-    fn kept_mut(&self) -> RwLockWriteGuard<'_, Vec<Arc<Bloom>>> {
+    fn kept_mut(&self) -> RwLockWriteGuard<'_, Vec<Arc<Filter>>> {
         self.kept.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a new filter is to have room for: half as much again as there is.
-    fn room(&self, db: &Db) -> u64 {
-        let there = match self.whole.load().as_ref() {
-            Some(bloom) => bloom.entered(),
-            None => COLUMNS.into_iter().map(|cf| estimated(db, cf)).fold(0, u64::saturating_add),
+    /// A new filter, with room for half as much again as there is.
+    fn larger(&self, db: &Db) -> Filter {
+        let (there, values) = match self.whole.load().as_ref() {
+            Some(filter) => (filter.bloom.entered(), filter.named_once.entered()),
+            None => {
+                let all = COLUMNS.into_iter().map(|cf| estimated(db, cf)).fold(0, u64::saturating_add);
+                (all, estimated(db, Cf::Observables))
+            }
         };
-        there.saturating_add(there / 2)
+        let room = |there: u64| there.saturating_add(there / 2);
+        Filter { bloom: Bloom::with_room(room(there)), named_once: NamedOnce::with_room(room(values)) }
     }
 }
 
@@ -209,7 +309,7 @@ fn estimated(db: &Db, cf: Cf) -> u64 {
 /// A filter that is kept, and all the keys that were there before it was.
 struct Filling<'a> {
     db: &'a Db,
-    bloom: Arc<Bloom>,
+    filter: Arc<Filter>,
     columns: Vec<(Cf, DBRawIterator<'a>)>,
     _files: MutexGuard<'a, ()>,
 }
@@ -218,27 +318,27 @@ impl<'a> Filling<'a> {
     fn begin(db: &'a Db) -> Self {
         let presence = &db.presence;
         let files = presence.still();
-        let bloom = Arc::new(Bloom::with_room(presence.room(db)));
+        let filter = Arc::new(presence.larger(db));
         let mut kept = presence.kept_mut();
-        kept.push(Arc::clone(&bloom));
+        kept.push(Arc::clone(&filter));
         // They see what is there now: nothing is being written.
         let columns = COLUMNS.map(|cf| (cf, all_rows(db, cf))).into();
         drop(kept);
-        Self { db, bloom, columns, _files: files }
+        Self { db, filter, columns, _files: files }
     }
 
     /// Reads the keys; the filter is then the one asked, and the only one kept. False if the store closes before.
     fn read(mut self) -> Result<bool, rocksdb::Error> {
         let read = self.columns.iter_mut().try_fold(true, |is_read, (cf, rows)| {
-            Ok::<_, rocksdb::Error>(is_read && enter_all(&self.db.presence, &self.bloom, *cf, rows)?)
+            Ok::<_, rocksdb::Error>(is_read && enter_all(&self.db.presence, &self.filter, *cf, rows)?)
         });
         let presence = &self.db.presence;
         let mut kept = presence.kept_mut();
         if let Ok(true) = read {
-            presence.whole.store(Some(Arc::clone(&self.bloom)));
-            kept.retain(|bloom| Arc::ptr_eq(bloom, &self.bloom));
+            presence.whole.store(Some(Arc::clone(&self.filter)));
+            kept.retain(|filter| Arc::ptr_eq(filter, &self.filter));
         } else {
-            kept.retain(|bloom| !Arc::ptr_eq(bloom, &self.bloom));
+            kept.retain(|filter| !Arc::ptr_eq(filter, &self.filter));
         }
         drop(kept);
         // Whoever waits for it looks under this lock.
@@ -258,7 +358,7 @@ fn all_rows(db: &Db, cf: Cf) -> DBRawIterator<'_> {
 
 fn enter_all(
     presence: &Presence,
-    bloom: &Bloom,
+    filter: &Filter,
     cf: Cf,
     rows: &mut DBRawIterator<'_>,
 ) -> Result<bool, rocksdb::Error> {
@@ -271,11 +371,11 @@ fn enter_all(
         while read.len() < STRETCH
             && let Some(key) = rows.key()
         {
-            read.extend(hashes(cf, key));
+            read.extend(Entry::of(cf, key));
             rows.next();
         }
         // Only now, and for microseconds: whoever writes waits for it.
-        enter(bloom, read.drain(..));
+        filter.enter(read.drain(..));
     }
     rows.status()?;
     Ok(true)
@@ -314,6 +414,8 @@ fn keep(db: &Db) {
             continue;
         }
         match Filling::begin(db).read() {
+            // What was guessed too low has room in the next.
+            Ok(_) if db.presence.is_short() => db.presence.want(),
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(
@@ -338,8 +440,8 @@ impl Store {
         let presence = &self.db.presence;
         let is_whole = presence.whole.load().is_some();
         let kept = presence.kept();
-        let keys = kept.first().map_or(0, |bloom| bloom.entered());
-        let bytes = kept.iter().map(|bloom| bloom.size()).sum();
+        let keys = kept.first().map_or(0, |filter| filter.bloom.entered());
+        let bytes = kept.iter().map(|filter| filter.size()).sum();
         Present { is_whole, is_filling: kept.len() > usize::from(is_whole), keys, bytes }
     }
 }

@@ -97,6 +97,11 @@ impl Rows {
         self.of(cf).iter().filter(|(_, row)| row.is_some()).map(|(key, _)| key.as_slice())
     }
 
+    /// Keys of a column that are deleted.
+    pub(super) fn deleted(&self, cf: Cf) -> impl Iterator<Item = &[u8]> {
+        self.of(cf).iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key.as_slice())
+    }
+
     /// Writes them and waits for the disk.
     pub(super) fn write(&self, db: &Db) -> Result<(), rocksdb::Error> {
         let rows: usize = self.columns.iter().map(Column::len).sum();

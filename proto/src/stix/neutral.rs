@@ -37,8 +37,13 @@ pub fn visible(text: &str) -> String {
 /// [`visible`], on at most `most` characters.
 #[must_use]
 pub fn brief(text: &str, most: usize) -> String {
-    let mut out: String = visible(text.trim()).chars().take(most).collect();
-    if text.trim().chars().count() > most {
+    let text = text.trim();
+    // As nearly all are: as it is.
+    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
+    let mut out: String = visible(text).chars().take(most).collect();
+    if text.chars().count() > most {
         out.push('…');
     }
     out
@@ -105,6 +110,9 @@ mod tests {
         assert_eq!(visible("a\u{202e}b\u{1b}[1m\n"), "a\\u{202e}b\\u{1b}[1m\\u{a}");
         assert!(!is_plain("a\nb") && !is_plain("\u{200b}a") && !is_plain("") && is_plain("Évil exe"));
         assert_eq!(brief("  abc ", 2), "ab…");
+        assert_eq!(brief("  a c ", 3), "a c");
+        assert_eq!(brief("a\tc", 9), "a\\u{9}c");
+        assert_eq!(brief("äöü", 3), "äöü");
     }
 
     #[test]

@@ -88,16 +88,17 @@ struct Place<'a> {
 /// Rows of one group that may name a value.
 #[derive(Clone, Default)]
 struct Rows {
-    /// When they were added, and whether the value itself led there.
-    dates: BTreeMap<Timestamp, bool>,
+    /// When they were added, the newest first, each once, and whether the value itself led there.
+    dates: Vec<(Timestamp, bool)>,
     /// There are more than are looked at.
     is_cut: bool,
 }
 
 impl Question {
     fn of(values: impl Iterator<Item = Wanted>, around: bool) -> Self {
-        let mut known: HashMap<Observable, usize> = HashMap::new();
-        let (mut texts, mut each) = (Vec::new(), Vec::new());
+        let (most, _) = values.size_hint();
+        let mut known: HashMap<Observable, usize> = HashMap::with_capacity(most);
+        let (mut texts, mut each) = (Vec::with_capacity(most), Vec::with_capacity(most));
         for wanted in values {
             let named = match wanted.observable() {
                 Some(observable) => Ok(*known.entry(observable).or_insert_with_key(|observable| {
@@ -201,8 +202,15 @@ impl Place<'_> {
 impl Rows {
     fn add(&mut self, entered: Entered, is_exact: bool) {
         self.is_cut |= entered.more;
-        for date in entered.dates {
-            *self.dates.entry(date).or_default() |= is_exact;
+        if entered.dates.is_empty() {
+            return;
+        }
+        let is_first = self.dates.is_empty();
+        self.dates.extend(entered.dates.into_iter().map(|date| (date, is_exact)));
+        if !is_first {
+            // Of two that have one date, the one that the value itself led to comes first.
+            self.dates.sort_unstable_by(|one, other| other.cmp(one));
+            self.dates.dedup_by_key(|(date, _)| *date);
         }
     }
 }
@@ -214,16 +222,18 @@ fn rows<'a>(
     values: impl Iterator<Item = (&'a Observable, Option<&'a Around>)>,
     held: usize,
 ) -> Result<Option<Vec<Rows>>, QueryError> {
-    let places: Vec<Vec<Place<'a>>> =
-        values.map(|(observable, around)| places(observable, around).collect()).collect();
-    let mut rows = vec![Rows::default(); places.len() * groups.len()];
-    let (mut sought, mut is_for) = (Vec::new(), Vec::new());
-    for (value, places) in places.iter().enumerate() {
+    let (mut of_all, mut count) = (Vec::with_capacity(values.size_hint().0), 0);
+    for (observable, around) in values {
+        of_all.extend(places(observable, around).map(|place| (count, place)));
+        count += 1;
+    }
+    let mut rows = vec![Rows::default(); count * groups.len()];
+    let mut sought = Vec::with_capacity(of_all.len() * groups.len());
+    let mut is_for = Vec::with_capacity(sought.capacity());
+    for (value, place) in &of_all {
         for (n, group) in groups.iter().enumerate() {
-            for place in places {
-                sought.push(place.within(*group));
-                is_for.push((value * groups.len() + n, place.is_exact));
-            }
+            sought.push(place.within(*group));
+            is_for.push((value * groups.len() + n, place.is_exact));
         }
     }
     let Some(each) = looks.entered_each(&sought, held)? else { return Ok(None) };
@@ -260,11 +270,11 @@ fn read_ahead(looks: &mut Looks<'_>, groups: &[GroupId], rows: &[Rows]) -> Resul
         if values > 0 && ahead.len() + more > AHEAD {
             break;
         }
-        let of = |(group, rows): (&GroupId, &Rows)| {
-            let group = *group;
-            rows.dates.keys().rev().map(|date| (group, *date)).collect::<Vec<_>>()
-        };
-        ahead.extend(groups.iter().zip(rows).flat_map(of).take(AHEAD));
+        let each = groups
+            .iter()
+            .zip(rows)
+            .flat_map(|(group, rows)| rows.dates.iter().map(move |(date, _)| (*group, *date)));
+        ahead.extend(each.take(AHEAD));
         values += 1;
     }
     // One alone is as well read when it is asked for.
@@ -371,12 +381,12 @@ impl Inner {
         principal: &Principal,
         group: GroupId,
         (observable, around): (&Observable, Option<&Around>),
-        dates: &BTreeMap<Timestamp, bool>,
+        dates: &[(Timestamp, bool)],
         hits: &mut Vec<Hit>,
     ) -> Result<(), QueryError> {
         // Each object is looked at once, however many versions of it name the value.
         let (mut seen, mut in_force) = (BTreeSet::new(), BTreeMap::new());
-        for (date, is_exact) in dates.iter().rev().map(|(date, is_exact)| (*date, *is_exact)) {
+        for (date, is_exact) in dates.iter().copied() {
             let Some(row) = looks.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
                 continue;
             };
@@ -404,7 +414,10 @@ impl Inner {
             // An older version may have named what the one in force does not.
             let names_it = is_exact && is_newest || !matched.is_empty() || row.is_revoked() && is_exact;
             if names_it {
-                seen.insert(key);
+                // Nearly all are named by one row, behind which none comes.
+                if dates.len() > 1 {
+                    seen.insert(key);
+                }
                 // What it is found by is told only where that is not the value itself.
                 let matched = if matched.contains(observable) { Vec::new() } else { matched };
                 let said = self.said_of(looks, principal, group, row.id(), |_| true)?;
@@ -428,4 +441,25 @@ fn matching(row: &Shown, observable: &Observable, around: Option<&Around>) -> Ve
             || around.is_some_and(|around| around.holds(named))
     });
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_is_led_to_twice_is_one_by_the_value_itself_if_that_is_one_way() {
+        let at = Timestamp::from_micros;
+        let entered = |dates: &[u64], more| {
+            let dates = dates.iter().map(|date| at(*date)).collect();
+            Entered { dates, more }
+        };
+        let mut rows = Rows::default();
+        rows.add(entered(&[9, 4], false), true);
+        rows.add(entered(&[], false), false);
+        rows.add(entered(&[12, 9, 5, 4, 1], true), false);
+        let expected = [(12, false), (9, true), (5, false), (4, true), (1, false)];
+        assert_eq!(rows.dates, expected.map(|(date, is_exact)| (at(date), is_exact)));
+        assert!(rows.is_cut);
+    }
 }

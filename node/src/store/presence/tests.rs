@@ -75,10 +75,12 @@ fn a_row_is_entered_before_it_is_written_and_no_filling_begins_between() {
     txn.put(Cf::Observables, key.clone(), Vec::new());
     let rows = txn.done();
     assert!(presence.lacks(Of::Value, &key));
-    presence.entered(&rows, || {
+    let written = presence.entered(&rows, || {
         assert!(!presence.lacks(Of::Value, &key));
         assert!(presence.kept.try_write().is_err());
+        Ok::<_, ()>(())
     });
+    assert!(written.is_ok());
     assert!(presence.kept.try_write().is_ok());
 }
 
@@ -249,4 +251,136 @@ proptest! {
             }
         }
     }
+}
+
+/// What happens to entries of the index, each of a value, a member and a date.
+#[derive(Clone, Debug)]
+enum Turn {
+    /// These come, or go.
+    Write(Vec<(u8, u8, u64, bool)>),
+    /// As before, and the disk takes none of it.
+    Fail(Vec<(u8, u8, u64, bool)>),
+    Begin,
+    Read,
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    let entries = || proptest::collection::vec((0_u8..6, 1_u8..4, 1_u64..5, any::<bool>()), 1..5);
+    prop_oneof![
+        6 => entries().prop_map(Turn::Write),
+        1 => entries().prop_map(Turn::Fail),
+        1 => Just(Turn::Begin),
+        1 => Just(Turn::Read),
+    ]
+}
+
+/// A batch of entries that come or go.
+fn batch(store: &Store, entries: &[(u8, u8, u64, bool)]) -> Rows {
+    let mut txn = Txn::new(&store.db, Timestamp::ZERO);
+    for (value, member, date, comes) in entries {
+        let key = [prefix(store, *value).as_slice(), &[*member; 16], &date.to_be_bytes()].concat();
+        if *comes {
+            txn.put(Cf::Observables, key, Vec::new());
+        } else {
+            txn.delete(Cf::Observables, key);
+        }
+    }
+    txn.done()
+}
+
+fn prefix(store: &Store, value: u8) -> Vec<u8> {
+    let tag = store.db.vault.blind(GROUP, "mutex", &value.to_string());
+    [GROUP.get().to_be_bytes().as_slice(), &tag].concat()
+}
+
+/// Dates of a value's entries, the newest first.
+fn dates(store: &Store, value: u8) -> Vec<u64> {
+    let most = Most { by_member: 10, all: 10 };
+    let entered = store.entered(GROUP, "mutex", &value.to_string(), most).unwrap();
+    assert!(!entered.more);
+    entered.dates.into_iter().map(Timestamp::as_micros).collect()
+}
+
+type Model = BTreeMap<u8, BTreeSet<(u64, u8)>>;
+
+fn expected(model: &Model, value: u8) -> Vec<u64> {
+    let entries = model.get(&value).into_iter().flatten();
+    let dates: BTreeSet<u64> = entries.map(|(date, _)| *date).collect();
+    dates.into_iter().rev().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn where_a_value_is_named_is_told_alike_by_memory_and_index_whatever_comes_and_goes(
+        turns in proptest::collection::vec(turn(), 1..25),
+    ) {
+        let folder = TempDir::new().unwrap();
+        let store = present(&folder);
+        let (mut model, mut filling) = (Model::new(), None);
+        for turn in turns {
+            match turn {
+                Turn::Write(entries) => {
+                    batch(&store, &entries).write(&store.db).unwrap();
+                    for (value, member, date, comes) in entries {
+                        let entries = model.entry(value).or_default();
+                        if comes {
+                            entries.insert((date, member));
+                        } else {
+                            entries.remove(&(date, member));
+                        }
+                    }
+                }
+                Turn::Fail(entries) => {
+                    let rows = batch(&store, &entries);
+                    prop_assert!(store.db.presence.entered(&rows, || Err::<(), ()>(())).is_err());
+                }
+                Turn::Begin if filling.is_none() => filling = Some(Filling::begin(&store.db)),
+                Turn::Begin => {}
+                Turn::Read => {
+                    if let Some(filling) = filling.take() {
+                        prop_assert!(filling.read().unwrap());
+                    }
+                }
+            }
+            for value in 0..6 {
+                prop_assert_eq!(dates(&store, value), expected(&model, value), "{}", value);
+            }
+        }
+        drop(filling);
+        drop(store);
+        let store = open(&folder);
+        for is_whole in [false, true] {
+            if is_whole {
+                store.until_present();
+            }
+            for value in 0..6 {
+                let expected = expected(&model, value);
+                prop_assert_eq!(&dates(&store, value), &expected, "{} {}", value, is_whole);
+                if let ([date], true) = (expected.as_slice(), is_whole) {
+                    let told = store.db.presence.named(&prefix(&store, value));
+                    prop_assert_eq!(told, Named::At(*date), "made anew, memory knows it");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_comes_goes_or_is_in_doubt_while_a_filter_is_filled_counts_in_the_new_one() {
+    let folder = TempDir::new().unwrap();
+    let store = present(&folder);
+    let write = |entries: &[(u8, u8, u64, bool)]| batch(&store, entries).write(&store.db).unwrap();
+    write(&[(0, 1, 1, true), (1, 1, 1, true), (2, 1, 1, true), (3, 1, 1, true), (3, 2, 1, true)]);
+    let filling = Filling::begin(&store.db);
+    write(&[(0, 1, 2, true), (1, 1, 1, false), (4, 1, 3, true)]);
+    assert!(filling.read().unwrap());
+    let told = [0, 1, 2, 3, 4, 5].map(|value| store.db.presence.named(&prefix(&store, value)));
+    let expected = [Named::Unsure, Named::Unsure, Named::At(1), Named::At(1), Named::At(3), Named::Never];
+    assert_eq!(told, expected);
+    assert_eq!(
+        [0, 1, 2, 3, 4].map(|value| dates(&store, value)),
+        [vec![2, 1], vec![], vec![1], vec![1], vec![3]]
+    );
 }

@@ -173,8 +173,8 @@ pub struct Warnings {
     exact: HashMap<String, Lists>,
     /// Host names, with all below them.
     hosts: HashMap<String, Lists>,
-    /// Ranges by prefix length.
-    nets: BTreeMap<u8, HashMap<IpNet, Lists>>,
+    /// Ranges, those of IPv6 behind those of IPv4, by prefix length.
+    nets: BTreeMap<(bool, u8), HashMap<IpNet, Lists>>,
     parts: Vec<(String, u16)>,
     expressions: Vec<(Expressions, u16)>,
 }
@@ -288,7 +288,8 @@ impl Warnings {
         }
         if let Some(net) = around::net_of(observable) {
             let is_itself = matches!(observable.kind(), Kind::Ipv4 | Kind::Ipv6);
-            for (prefix, nets) in self.nets.range(..=net.prefix_len()) {
+            let (is_v6, longest) = size(&net);
+            for ((_, prefix), nets) in self.nets.range((is_v6, 0)..=(is_v6, longest)) {
                 let outer = IpNet::new(net.network(), *prefix).map(|net| net.trunc());
                 add(outer.ok().and_then(|outer| nets.get(&outer)), true);
             }
@@ -344,7 +345,15 @@ impl Warnings {
 
     fn net(&mut self, net: IpNet, list: u16) {
         let net = net.trunc();
-        self.nets.entry(net.prefix_len()).or_default().entry(net).or_default().insert(list);
+        self.nets.entry(size(&net)).or_default().entry(net).or_default().insert(list);
+    }
+}
+
+/// Whether a range is one of IPv6, and the length of its prefix.
+const fn size(net: &IpNet) -> (bool, u8) {
+    match net {
+        IpNet::V4(net) => (false, net.prefix_len()),
+        IpNet::V6(net) => (true, net.prefix_len()),
     }
 }
 
@@ -385,6 +394,10 @@ impl AllowList {
     /// Whether a value is one of these, lies at or below one, or, being a range, holds one.
     #[must_use]
     pub fn covers(&self, observable: &Observable) -> bool {
+        // As of most operators.
+        if self.exact.is_empty() && self.nets.is_empty() && self.hosts.is_empty() {
+            return false;
+        }
         if self.exact.contains(observable.value()) {
             return true;
         }
@@ -468,6 +481,11 @@ mod tests {
         for text in ["21.1.2.3", "notshop.be", "a.portal.be", "http://portal.be/b", "http://shop.be/evil"] {
             assert!(!warnings.blocks(&o(text)), "{text}");
         }
+        // The same bits, of the other family.
+        for text in ["2000::1", "1400::1", "32.1.72.96"] {
+            assert!(!warnings.blocks(&o(text)), "{text}");
+        }
+        assert!(warnings.blocks(&o("2001:4860::1")) && warnings.blocks(&o("2001:4860::/48")));
         assert_eq!(warnings.hits(&o("http://shop.be/evil")).len(), 1);
         for (broken, said) in [
             (list("glob", r#""a""#), "glob"),

@@ -16,7 +16,11 @@ use belfry_proto::time::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Found, RESULT_COUNT, SECOND, Search, Written, bad, flag, misp_profile, number, through_all};
+use super::{
+    Found, RESULT_COUNT, SECOND, Search, Written,
+    filter::{bad, flag},
+    misp_profile, number, through_all,
+};
 use crate::{
     api::{app::App, body, exports::Rendered, problem::Problem},
     clock,

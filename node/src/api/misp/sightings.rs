@@ -17,7 +17,11 @@ use belfry_proto::{stix::neutral, time::Timestamp};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{SECOND, attribute_of, bad, misp_profile, moment, number, through};
+use super::{
+    SECOND, attribute_of,
+    filter::{bad, moment},
+    misp_profile, number, through,
+};
 use crate::{
     api::{
         app::App,

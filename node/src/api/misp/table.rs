@@ -3,7 +3,11 @@
 use belfry_proto::stix::neutral;
 use serde_json::Value;
 
-use super::{SECOND, Taken, bad, flag, number, texts};
+use super::{
+    SECOND, Taken,
+    filter::{bad, flag, texts},
+    number,
+};
 use crate::api::{exports, problem::Problem};
 
 /// A column as it is asked for, and as its heading names it.

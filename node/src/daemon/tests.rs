@@ -1,17 +1,25 @@
 //! The daemon whole, under what nothing outside this crate can bring about.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use belfry_proto::{crypto::secret::Secret, schema::LogFile};
+use belfry_proto::{
+    crypto::{secret::Secret, sign::PublicKey},
+    schema::LogFile,
+    stix::marking::Tlp,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::*;
+use super::{Circuits, Daemon, Outlets, Settings, Tuning};
 use crate::{
-    keys::{MemberKeys, enrolment},
+    api::server::ServerConfig,
+    config,
+    keys::{Enrolment, MemberKeys, enrolment},
+    network::{Address, NetworkConfig},
+    publish::Defaults,
     testing::{CIDR, Coalition, Seat, eventually},
 };
 

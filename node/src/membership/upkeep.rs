@@ -173,7 +173,7 @@ impl Membership {
             return;
         }
         // Before the first connection with any of them: what it speaks is settled then. A key is a carrier's for as long as it
-        // is certified, or never (`fold::admit` takes no key twice), so who may give circuits changes with the admitted alone.
+        // is certified, or never (`trust::fold` takes no key twice), so who may give circuits changes with the admitted alone.
         if let Err(error) = self.network.set_relays(self.known_relays()).await {
             tracing::error!("the network no longer takes the roster: {error}");
         }

@@ -1,21 +1,21 @@
-//! One record into the roster's state.
+//! One record into the roster's state: whether it counts, what it decides (`decide`), and whose entitlements begin and end by it.
+
+mod decide;
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use self::decide::decide;
 use crate::{
     crypto::sign::PublicKey,
     id::{GroupId, Height, MemberId, Serial, StatementId},
-    schema::{self},
     time::Timestamp,
     trust::{
-        acceptance::{self, AcceptanceError, Accepted},
-        amendment::amend,
-        certificate::{self, Certificate, CertificateError},
+        acceptance::AcceptanceError,
+        certificate::CertificateError,
         charter::{Charter, CharterChain},
-        cut::Cut,
         log::{LogError, VerifiedRecord},
         readers::Since,
-        roster::{AppliedCut, Held, Member, State, Status},
+        roster::{Held, State, Status},
         signed::SignedError,
         statement::{BeforeDecision, Decision, Statement},
     },
@@ -283,218 +283,4 @@ fn reading_at(state: &State, member: MemberId, at: Timestamp) -> impl Iterator<I
             Status::Revoked { .. } => !held.status.is_revoked_at(at),
             Status::Suspended | Status::Superseded => false,
         })
-}
-
-fn decide(
-    state: &mut State,
-    charter: &Charter,
-    height: Height,
-    statement: &Statement,
-) -> Result<(), VoidReason> {
-    let serial = Serial::new(height.get());
-    match &statement.decision {
-        Decision::Issue(issue) => {
-            let body = issue.certificate.as_ref().ok_or(VoidReason::UnknownSubject)?;
-            let certificate = certificate::check(body, charter, serial, statement.id)?;
-            let accepted = with_certificate(body, charter, serial, height, statement.made);
-            admit(state, certificate, statement.id, accepted)
-        }
-        Decision::Supersede(supersede) => {
-            let old = Serial::new(supersede.serial);
-            let body = supersede.certificate.as_ref().ok_or(VoidReason::UnknownSubject)?;
-            let certificate = certificate::check(body, charter, serial, statement.id)?;
-            let held = state.certificates.get(&old).ok_or(VoidReason::UnknownSubject)?;
-            if held.certificate.member != certificate.member {
-                return Err(VoidReason::UnknownSubject);
-            }
-            live(held)?;
-            let accepted = with_certificate(body, charter, serial, height, statement.made);
-            admit(state, certificate, statement.id, accepted)?;
-            close(state, old, Status::Superseded, Cut::new(Vec::new(), &supersede.cut))
-        }
-        Decision::Renew(renew) => {
-            let held = held(state, renew.serial)?;
-            live(held)?;
-            let until = Timestamp::from_micros(renew.not_after);
-            if until <= held.certificate.not_after {
-                return Err(VoidReason::NotLonger);
-            }
-            held.certificate.not_after = until;
-            Ok(())
-        }
-        Decision::Suspend(suspend) => {
-            live(held(state, suspend.serial)?)?;
-            close(state, Serial::new(suspend.serial), Status::Suspended, Cut::new(Vec::new(), &suspend.cut))
-        }
-        Decision::Resume(resume) => {
-            let held = held(state, resume.serial)?;
-            if held.status != Status::Suspended {
-                return Err(VoidReason::State(Conflict::NotSuspended));
-            }
-            held.status = Status::Active;
-            for applied in &mut held.cuts {
-                applied.lifted.get_or_insert(height);
-            }
-            Ok(())
-        }
-        Decision::Revoke(revoke) => {
-            let effective = Timestamp::from_micros(revoke.effective);
-            let held = held(state, revoke.serial)?;
-            if matches!(held.status, Status::Revoked { effective: earlier, .. } if earlier <= effective) {
-                return Err(VoidReason::State(Conflict::RevokedAlready));
-            }
-            if held.certificate.member.as_ref() != revoke.member.as_slice() {
-                return Err(VoidReason::UnknownSubject);
-            }
-            // What is suspended or superseded is over already: neither a departure announced for later nor a
-            // statement dated ahead may bring it back meanwhile.
-            let effective = match held.status {
-                Status::Suspended | Status::Superseded => Timestamp::ZERO,
-                Status::Active | Status::Revoked { .. } => effective,
-            };
-            let is_announced = effective > statement.made;
-            held.status = Status::Revoked { effective, is_announced };
-            // A departure announced for later keeps what is written until then, unless a cut says otherwise.
-            if !is_announced || !revoke.cut.is_empty() {
-                held.cuts.push(AppliedCut { cut: Cut::new(Vec::new(), &revoke.cut), lifted: None });
-            }
-            Ok(())
-        }
-        Decision::Entitle(entitle) => {
-            let held = held(state, entitle.serial)?;
-            live(held)?;
-            if held.certificate.carrier {
-                return Err(VoidReason::State(Conflict::Carrier));
-            }
-            let groups = certificate::check_groups(&entitle.groups, &held.certificate.organisation, charter)?;
-            // Taking a role away needs a cut, or old messages would have no place to stand.
-            let lowers = |(group, role): (&GroupId, &schema::Role)| {
-                held.certificate.groups.get(group).is_some_and(|now| role < now)
-            };
-            if groups.iter().any(lowers) {
-                return Err(VoidReason::State(Conflict::Lowers));
-            }
-            // A role given back opens new logs; the cut of its loss stays on the old ones.
-            for applied in held.cuts.iter_mut().filter(|a| groups.keys().any(|group| a.cut.concerns(*group)))
-            {
-                applied.lifted.get_or_insert(height);
-            }
-            held.roles.extend(groups.iter().map(|(group, role)| (height, *group, Some(*role))));
-            held.certificate.groups.extend(groups);
-            Ok(())
-        }
-        Decision::Disentitle(disentitle) => {
-            let held = held(state, disentitle.serial)?;
-            let groups: Vec<GroupId> = disentitle.groups.iter().map(|id| GroupId::new(*id)).collect();
-            for group in &groups {
-                held.certificate.groups.remove(group);
-                held.roles.push((height, *group, None));
-            }
-            held.cuts.push(AppliedCut { cut: Cut::new(groups, &disentitle.cut), lifted: None });
-            Ok(())
-        }
-        Decision::ExtendCut(extend) => {
-            let held = held(state, extend.serial)?;
-            if held.cuts.is_empty() {
-                return Err(VoidReason::State(Conflict::NotCut));
-            }
-            for applied in &mut held.cuts {
-                applied.cut.extend(&extend.cut);
-            }
-            Ok(())
-        }
-        Decision::Amend(wanted) => amend(state, charter, wanted, statement.made),
-        Decision::Accept(accept) => {
-            let held = held(state, accept.serial)?;
-            live(held)?;
-            let (member, signing) = (held.certificate.member, held.certificate.signing);
-            let signed = accept.acceptance.as_ref().ok_or(VoidReason::UnknownSubject)?;
-            let at = acceptance::open(signed, signing, charter)?;
-            let member = state.members.get_mut(&member).ok_or(VoidReason::UnknownSubject)?;
-            if member.accepted.iter().any(|texts| texts.is_of(charter)) {
-                return Err(VoidReason::State(Conflict::Accepted));
-            }
-            let accepted = texts(charter, Serial::new(accept.serial), height, at);
-            Arc::make_mut(member).accepted.push(accepted);
-            Ok(())
-        }
-    }
-}
-
-fn held(state: &mut State, serial: u64) -> Result<&mut Held, VoidReason> {
-    let held = state.certificates.get_mut(&Serial::new(serial)).ok_or(VoidReason::UnknownSubject)?;
-    Ok(Arc::make_mut(held))
-}
-
-fn live(held: &Held) -> Result<(), VoidReason> {
-    match held.status {
-        Status::Active => Ok(()),
-        Status::Suspended => Err(VoidReason::State(Conflict::Suspended)),
-        Status::Revoked { .. } => Err(VoidReason::State(Conflict::Revoked)),
-        Status::Superseded => Err(VoidReason::State(Conflict::Superseded)),
-    }
-}
-
-fn close(state: &mut State, serial: Serial, status: Status, cut: Cut) -> Result<(), VoidReason> {
-    let held = held(state, serial.get())?;
-    held.status = status;
-    held.cuts.push(AppliedCut { cut, lifted: None });
-    Ok(())
-}
-
-/// The texts of a charter as accepted.
-fn texts(charter: &Charter, serial: Serial, recorded: Height, at: Timestamp) -> Accepted {
-    let (arrangement, rules) = (charter.arrangement().hash.clone(), charter.rules().hash.clone());
-    Accepted { arrangement, rules, at, serial, recorded }
-}
-
-/// What came with the request: a certificate that names the charter's versions was asked for with these texts.
-fn with_certificate(
-    body: &schema::CertificateBody,
-    charter: &Charter,
-    serial: Serial,
-    height: Height,
-    made: Timestamp,
-) -> Option<Accepted> {
-    let names = body.arrangement_version == charter.arrangement().version
-        && body.rules_version == charter.rules().version;
-    names.then(|| texts(charter, serial, height, made))
-}
-
-/// Adds a certificate whose keys nobody holds or held.
-fn admit(
-    state: &mut State,
-    certificate: Certificate,
-    statement: StatementId,
-    accepted: Option<Accepted>,
-) -> Result<(), VoidReason> {
-    let keys = [
-        *certificate.signing.as_bytes(),
-        *certificate.node.as_bytes(),
-        // Twelve hundred bytes a key would make up most of the roster.
-        *blake3::hash(certificate.kem.as_bytes()).as_bytes(),
-    ];
-    if keys.iter().any(|key| state.keys.contains(key)) {
-        return Err(VoidReason::KeyReused);
-    }
-    state.keys.extend(keys);
-    state.nodes.insert(certificate.node, certificate.serial);
-    let member = state.members.entry(certificate.member).or_insert_with(|| {
-        Arc::new(Member {
-            id: certificate.member,
-            organisation: schema::Organisation::default(),
-            serials: Vec::new(),
-            accepted: Vec::new(),
-            last_statement: statement,
-        })
-    });
-    let member = Arc::make_mut(member);
-    member.organisation = certificate.organisation.clone();
-    member.serials.push(certificate.serial);
-    member.accepted.extend(accepted);
-    let issued = Height::new(certificate.serial.get());
-    let roles = certificate.groups.iter().map(|(group, role)| (issued, *group, Some(*role))).collect();
-    let held = Held { status: Status::Active, cuts: Vec::new(), roles, certificate };
-    state.certificates.insert(held.certificate.serial, Arc::new(held));
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `belfry verify`: any of belfry's files, verified from the charter on, without a node.
 
+mod coalition_word;
 mod own_word;
 mod recorded;
 
@@ -10,24 +11,20 @@ use std::{
 
 use anyhow::Context as _;
 use belfry_proto::{
-    crypto::{hash, sign::Purpose},
+    crypto::hash,
     envelope::{self, Admission, AdmitError, Content, Origin},
     id::{CoalitionId, RosterVersion},
     schema,
     time::Timestamp,
     trust::{
         amendment_request::AmendmentRequest,
-        beacon,
         charter::CharterChain,
         charter_proposal::Proposal,
         cut::CutStatus,
         departure::Departure,
         equivocation::Equivocation,
         file::{self as armour, FileKind},
-        log::verify_record,
         roster::{Roster, Standing},
-        signed,
-        statement::Statement,
         words,
     },
 };
@@ -35,14 +32,13 @@ use clap::Args;
 
 use super::{
     args::{self, day, second},
-    decision::{described, stated, void, without_effect},
+    decision::described,
     documents,
     exit::{refuse, refused},
     output, requests,
 };
 use crate::{
     clock,
-    config::peer_id,
     keys::{
         enrolment::{fold, read},
         file,
@@ -133,16 +129,7 @@ impl Verify {
             }
             FileKind::CharterProposal => {
                 let proposal = Proposal::open(armour::read_proposal(text)?).map_err(refused)?;
-                if !proposal.is_complete() {
-                    let quorums: Vec<String> = proposal.quorums().iter().map(ToString::to_string).collect();
-                    refuse!(
-                        "it is not in force: signed by {}. Whoever holds another of these keys signs it (`belfry coalition charter \
-                         sign`)",
-                        quorums.join(" and ")
-                    );
-                }
-                let charter = proposal.charter();
-                (charter.coalition(), vec![("version", format!("{}, signed by enough", charter.version()))])
+                (proposal.charter().coalition(), coalition_word::proposed(&proposal)?)
             }
             FileKind::Log => {
                 let roster = fold(&armour::read_log(text)?).map_err(refused)?;
@@ -150,33 +137,10 @@ impl Verify {
             }
             FileKind::Certificate => {
                 let roster = self.held()?;
-                let record = armour::read_certificate(text)?;
-                let verified = verify_record(roster.charters(), &record).map_err(refused)?;
-                let position = RosterVersion { height: verified.height, head: verified.entry_id };
-                if !roster.is_prefix(position) {
-                    refuse!(
-                        "the log does not hold its entry {}: take a newer log, or it is of a fork",
-                        position
-                    );
-                }
-                let serial = belfry_proto::id::Serial::new(verified.height.get());
-                let Some(certificate) = roster.certificate(serial) else {
-                    refuse!(
-                        "entry {serial} of the log issued no certificate: the file is none that a coalition hands out; ask it for \
-                         another"
-                    )
-                };
-                let mut facts = vec![
-                    ("serial", serial.to_string()),
-                    ("organisation", certificate.organisation.name.clone()),
-                    ("member", certificate.member.to_string()),
-                    ("node", peer_id(&certificate.node)),
-                    ("valid", format!("{} to {}", day(certificate.not_before), day(certificate.not_after))),
-                    ("now", roster.standing(serial, now).as_str().to_owned()),
-                ];
-                let ends = roster.announced_end(serial, now);
-                facts.extend(ends.map(|end| ("ends", format!("{}, as was decided", second(end)))));
-                (roster.coalition(), facts)
+                (
+                    roster.coalition(),
+                    coalition_word::certified(&roster, &armour::read_certificate(text)?, now)?,
+                )
             }
             FileKind::CertificateRequest => {
                 let roster = self.held()?;
@@ -184,44 +148,11 @@ impl Verify {
             }
             FileKind::Statement => {
                 let roster = self.held()?;
-                let signed = armour::read_statement(text)?;
-                let statement = Statement::decode(&signed.payload).map_err(refused)?;
-                let Some(charter) = roster.charters().version(statement.charter_version) else {
-                    refuse!(
-                        "it was made under charter version {}, which the log lacks: take a newer log (`belfry export-log`)",
-                        statement.charter_version
-                    )
-                };
-                let threshold = charter.threshold(statement.action());
-                signed::require(&signed, Purpose::Statement, roster.coalition(), charter.admins(), threshold)
-                    .map_err(refused)?;
-                let ordered = roster.records().find(|r| r.statement.id == statement.id);
-                let mut facts = stated(&roster, &statement);
-                match (ordered, statement.check_dates()) {
-                    (None, Err(dates)) => return Err(refused(dates)),
-                    // It was ordered before anybody asked, and counts.
-                    (Some(_), Err(dates)) => facts.push(("dates", dates.to_string())),
-                    (_, Ok(())) => {}
-                }
-                let ordered = match ordered.map(|r| (r.height, void(&roster, r.height))) {
-                    None => "not in this log".to_owned(),
-                    Some((height, no_effect)) => format!("entry {height}{}", without_effect(no_effect)),
-                };
-                facts.push(("ordered", ordered));
-                (roster.coalition(), facts)
+                (roster.coalition(), coalition_word::decided(&roster, &armour::read_statement(text)?)?)
             }
             FileKind::Beacon => {
                 let roster = self.held()?;
-                let beacon =
-                    beacon::verify(roster.charter(), &armour::read_beacon(text)?, now).map_err(refused)?;
-                if beacon.head.height <= roster.version().height && !roster.is_prefix(beacon.head) {
-                    refuse!(
-                        "it vouches for another history than this log: one of them is forked. Keep both, and give them to the \
-                         coalition and to other members"
-                    );
-                }
-                let facts = vec![("vouches for", beacon.head.to_string()), ("until", second(beacon.expires))];
-                (roster.coalition(), facts)
+                (roster.coalition(), coalition_word::vouched(&roster, &armour::read_beacon(text)?, now)?)
             }
             FileKind::Acceptance => {
                 let roster = self.held()?;

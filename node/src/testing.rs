@@ -3,7 +3,11 @@
 
 pub(crate) mod papers;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use belfry_proto::{
     crypto::{
@@ -25,7 +29,10 @@ use tempfile::TempDir;
 
 use crate::{
     clock,
+    feed::Feed,
+    heard::GateTimes,
     identity::Identity,
+    membership::{DialLimits, Membership, Reach},
     network::{self, Address, Inbound, Link, Network, NetworkConfig},
     roster::LiveRoster,
     rows,
@@ -381,6 +388,25 @@ impl Site {
 
     pub(crate) fn node(&self) -> PublicKey {
         self.seat.identity.node
+    }
+
+    /// Membership that dials nobody and is not run: others are given its handles.
+    pub(crate) fn membership(&self, feed: &Feed) -> Membership {
+        Membership::new(
+            Arc::clone(&self.seat.identity),
+            self.store.clone(),
+            self.network.clone(),
+            self.roster.clone(),
+            feed.clone(),
+            Reach {
+                bootstrap: Vec::new(),
+                external: Vec::new(),
+                listens: true,
+                relays: BTreeSet::new(),
+                limits: DialLimits { longest_wait: Duration::from_secs(3600), most: 0 },
+                gate: GateTimes::default(),
+            },
+        )
     }
 
     /// The rest of an admin log comes to it.

@@ -19,8 +19,7 @@ use super::*;
 use crate::{
     clock,
     feed::{Notice, Notices},
-    heard::GateTimes,
-    membership::{DialLimits, Membership, Reach},
+    membership::Membership,
     store::{
         Change, KeyRow, MessageState,
         MessageState::{Disputed, Opened, Quarantined, Sealed},
@@ -41,22 +40,7 @@ struct Receiver {
 impl Receiver {
     fn start(mut site: Site, from: &Seat) -> Self {
         let feed = Feed::default();
-        let limits = DialLimits { longest_wait: std::time::Duration::from_secs(3600), most: 0 };
-        let membership = Membership::new(
-            Arc::clone(&site.seat.identity),
-            site.store.clone(),
-            site.network.clone(),
-            site.roster.clone(),
-            feed.clone(),
-            Reach {
-                bootstrap: Vec::new(),
-                external: Vec::new(),
-                listens: true,
-                relays: Default::default(),
-                limits,
-                gate: GateTimes::default(),
-            },
-        );
+        let membership = site.membership(&feed);
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&site.seat.identity),
             site.store.clone(),

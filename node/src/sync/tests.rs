@@ -28,9 +28,9 @@ use super::*;
 use crate::{
     clock,
     feed::{Feed, Notice},
-    heard::{Contacts, GateTimes},
+    heard::Contacts,
     ingest::Ingest,
-    membership::{DialLimits, Membership, Reach},
+    membership::Membership,
     refusals::Way,
     rows,
     store::{Change, EnvelopeRow, MessageState},
@@ -62,22 +62,7 @@ impl Puller {
     /// One that has had peers since then.
     fn start_linked(mut site: Site, since: Timestamp) -> Self {
         let (feed, counters) = (Feed::default(), Arc::new(Counters::default()));
-        let limits = DialLimits { longest_wait: NEVER, most: 0 };
-        let membership = Membership::new(
-            Arc::clone(&site.seat.identity),
-            site.store.clone(),
-            site.network.clone(),
-            site.roster.clone(),
-            feed.clone(),
-            Reach {
-                bootstrap: Vec::new(),
-                external: Vec::new(),
-                listens: true,
-                relays: Default::default(),
-                limits,
-                gate: GateTimes::default(),
-            },
-        );
+        let membership = site.membership(&feed);
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&site.seat.identity),
             site.store.clone(),

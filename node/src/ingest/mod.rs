@@ -24,6 +24,7 @@ mod judge;
 mod keep;
 mod keyring;
 mod line;
+mod parked;
 mod quota;
 mod rate;
 mod rejudge;

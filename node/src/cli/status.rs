@@ -34,8 +34,36 @@ impl Status {
 
 /// What an operator looks at, most alarming first.
 fn text(status: &Value, again: &str) -> String {
-    let at = |path: &str| status.pointer(path).and_then(output::scalar).unwrap_or_else(|| "-".into());
-    let day = |path: &str| at(path).chars().take(10).collect::<String>();
+    let mut out = warnings(status);
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out += &output::facts(&facts(status, again));
+    if status.pointer("/held/certificate/carrier").and_then(Value::as_bool) == Some(true) {
+        out += "This node is a carrier: it forwards and stores what it cannot open.\n";
+    }
+    out.push('\n');
+    let columns = [
+        "slug",
+        "role",
+        "logs",
+        "entries",
+        "logs_with_gaps",
+        "waiting_for_key",
+        "not_for_us",
+        "quarantined",
+        "disputed",
+    ];
+    out += &listed(status.pointer("/held").unwrap_or(&Value::Null), "groups", &columns);
+    if status.get("sources").and_then(Value::as_array).is_some_and(|sources| !sources.is_empty()) {
+        out.push('\n');
+        out += &listed(status, "sources", &source::COLUMNS);
+    }
+    out
+}
+
+/// A line each; what groups tell of forks too.
+fn warnings(status: &Value) -> String {
     let mut out = String::new();
     for warning in status.pointer("/warnings").and_then(Value::as_array).into_iter().flatten() {
         let _ = writeln!(out, "WARNING: {}", output::scalar(warning).unwrap_or_default());
@@ -54,9 +82,12 @@ fn text(status: &Value, again: &str) -> String {
             );
         }
     }
-    if !out.is_empty() {
-        out.push('\n');
-    }
+    out
+}
+
+fn facts(status: &Value, again: &str) -> Vec<(&'static str, String)> {
+    let at = |path: &str| status.pointer(path).and_then(output::scalar).unwrap_or_else(|| "-".into());
+    let day = |path: &str| at(path).chars().take(10).collect::<String>();
     let mut listening = status
         .pointer("/node/listening")
         .and_then(Value::as_array)
@@ -114,28 +145,7 @@ fn text(status: &Value, again: &str) -> String {
         ("open proposals", proposals(status.get("proposals").unwrap_or(&Value::Null), again)),
         ("disk", size(status.pointer("/held/disk_bytes"))),
     ]);
-    out += &output::facts(&facts);
-    if status.pointer("/held/certificate/carrier").and_then(Value::as_bool) == Some(true) {
-        out += "This node is a carrier: it forwards and stores what it cannot open.\n";
-    }
-    out.push('\n');
-    let columns = [
-        "slug",
-        "role",
-        "logs",
-        "entries",
-        "logs_with_gaps",
-        "waiting_for_key",
-        "not_for_us",
-        "quarantined",
-        "disputed",
-    ];
-    out += &listed(status.pointer("/held").unwrap_or(&Value::Null), "groups", &columns);
-    if status.get("sources").and_then(Value::as_array).is_some_and(|sources| !sources.is_empty()) {
-        out.push('\n');
-        out += &listed(status, "sources", &source::COLUMNS);
-    }
-    out
+    facts
 }
 
 /// Proposals that somebody is to answer.

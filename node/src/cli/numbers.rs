@@ -38,9 +38,11 @@ pub(super) fn lei(text: &str) -> Result<String, String> {
 /// Numbers of an organisation whose check digits are wrong, and what they are called: of a request that another tool made.
 pub(super) fn slips(organisation: &Organisation) -> Vec<(&'static str, &str)> {
     let Organisation { kbo, lei, .. } = organisation;
-    let checked: [(&'static str, &String, fn(&str) -> bool); 2] =
-        [("enterprise number", kbo, has_kbo_check), ("Legal Entity Identifier", lei, has_lei_check)];
-    let wrong = checked.into_iter().filter(|(_, number, holds)| !number.is_empty() && !holds(number));
+    let checked = [
+        ("enterprise number", kbo, has_kbo_check(kbo)),
+        ("Legal Entity Identifier", lei, has_lei_check(lei)),
+    ];
+    let wrong = checked.into_iter().filter(|(_, number, holds)| !number.is_empty() && !holds);
     wrong.map(|(what, number, _)| (what, number.as_str())).collect()
 }
 

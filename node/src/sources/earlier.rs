@@ -35,7 +35,7 @@ impl State {
 impl Desk {
     /// Those of them that the feed lists and that can be asked for now, at most `most`. What a newer version was noted for, is
     /// noted; what is not listed is told of and forgotten, unless the feed lists nothing, which is more likely a mistake.
-    pub(super) fn to_ask_again(&mut self, listed: &BTreeSet<Uuid>, most: usize) -> Vec<Uuid> {
+    pub(super) fn ask_again(&mut self, listed: &BTreeSet<Uuid>, most: usize) -> Vec<Uuid> {
         let unnoted = std::mem::take(self.state.unnoted());
         let (there, gone): (BTreeSet<Uuid>, BTreeSet<Uuid>) = unnoted
             .into_iter()

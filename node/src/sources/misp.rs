@@ -160,7 +160,7 @@ impl Feed for Misp {
 impl Misp {
     /// Asks once more for events of which it is not known what they were made into, at most `most`.
     async fn earlier(&self, desk: &mut Desk, listed: &BTreeSet<Uuid>, most: usize) -> Result<(), Failure> {
-        for (count, uuid) in (1..).zip(desk.to_ask_again(listed, most)) {
+        for (count, uuid) in (1..).zip(desk.ask_again(listed, most)) {
             match self.remote.get(&self.path(&format!("{uuid}.json")), ACCEPT).await? {
                 Said::Found(answer) => desk.look_back(uuid, reading(uuid), answer.body).await?,
                 Said::No(_) | Said::TooLong(_) => desk.is_not_there(uuid),

@@ -200,7 +200,7 @@ mod tests {
                     prop_assert_eq!(table.date(value(n)), expected, "{}", n);
                 }
                 for (n, m) in [(0, 3), (1, 4), (2, 5)] {
-                    let both = [dates.get(&n), dates.get(&m)].map(Option::copied);
+                    let both = [dates.get(&n), dates.get(&m)].map(|date: Option<&u64>| date.copied());
                     let expected = match both {
                         [Some(one), Some(other)] if one != other => None,
                         [one, other] => one.or(other).filter(|date| *date != 0),

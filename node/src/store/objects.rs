@@ -219,6 +219,12 @@ impl Reading<'_> {
     pub(super) fn forget(&mut self) {
         self.keepers.clear();
     }
+
+    /// No row of who else says an object was looked for.
+    #[cfg(test)]
+    pub(super) const fn asked_nobody_else(&self) -> bool {
+        self.reporters.is_none()
+    }
 }
 
 /// A row; `None` if it only stands for another.

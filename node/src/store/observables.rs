@@ -364,7 +364,7 @@ mod tests {
         assert!(looks.observables.is_none() && looks.by_id.is_none());
         let found = looks.entered(GROUP, "ipv4-addr", "198.51.100.7", most).unwrap().dates;
         assert!(looks.object_at(GROUP, found[0]).unwrap().is_some());
-        assert!(looks.reporters.is_none(), "nobody else says it");
+        assert!(looks.reading.asked_nobody_else(), "nobody else says it");
         assert_eq!(looks.claims_of(GROUP, "indicator--a").unwrap().len(), 1);
     }
 
@@ -383,7 +383,7 @@ mod tests {
             let (mut looks, mut together) = (store.looks(), store.looks());
             let sought = Sought { group: GROUP, kind: "ipv4-addr", value: "198.51.100.7", most };
             let found = looks.entered(GROUP, sought.kind, sought.value, most).unwrap();
-            assert_eq!(together.entered_each(&[sought], 9).unwrap().unwrap(), [found.clone()]);
+            assert_eq!(together.entered_each(&[sought], 9).unwrap().unwrap(), std::slice::from_ref(&found));
             let is_asked = looks.observables.is_some();
             assert_eq!(together.observables.is_some(), is_asked);
             (found.dates.len(), is_asked)

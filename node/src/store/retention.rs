@@ -87,12 +87,12 @@ impl Store {
 impl Applier {
     /// Lets bodies go, with all that was read from them; those beyond a bounded number of rows are found the next time.
     pub(super) fn expire(&mut self, txn: &mut Txn<'_>, aged: &Aged) -> Result<Committed, WriteError> {
-        let mut looked_at = 0;
+        let mut rows = 0;
         for message in &aged.messages {
-            if looked_at >= MOST_LOOKED_AT {
+            if rows >= MOST_LOOKED_AT {
                 return Ok(Committed::More);
             }
-            looked_at += self.let_go(txn, *message)?;
+            rows += self.let_go(txn, *message)?;
         }
         let key = looked_at(aged.group, aged.log);
         if sequence(txn.get(Cf::Meta, &key)?) < aged.through {

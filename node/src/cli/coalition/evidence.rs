@@ -186,7 +186,8 @@ impl Evidence {
             ("member_since", self.member_since.is_some() && self.member_since != kept.member_since),
         ]
         .into_iter()
-        .filter_map(|(what, is_other)| is_other.then(|| named(what)))
+        .filter(|(_, is_other)| *is_other)
+        .map(|(what, _)| named(what))
         .collect();
         if others.is_empty() {
             return Ok(());

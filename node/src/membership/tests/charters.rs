@@ -223,8 +223,7 @@ async fn a_charter_too_large_for_gossip_and_what_stands_behind_it_reach_everybod
     middle.ready(&far.site).await;
     near.site.connect(&middle.site).await;
     near.ready(&middle.site).await;
-    let file =
-        schema::LogFile { charters: vec![largest], records: vec![record], ..schema::LogFile::default() };
+    let file = schema::LogFile { charters: vec![largest], records: vec![record] };
     assert!(near.import.offer(file).await);
     eventually("the charter, and who was admitted under it", async || {
         let roster = far.site.roster.snapshot();

@@ -96,7 +96,7 @@ impl Node {
                 Judgement::Admitted(_) | Judgement::Quarantined(_) | Judgement::Heals(_) => Kept::Stored,
                 Judgement::Known => Kept::Known,
                 Judgement::Ahead(_) => Kept::Parked,
-                Judgement::Refused(_, code) => Kept::Refused(*code),
+                Judgement::Refused(_, code) => Kept::Refused(code),
             });
             self.settle(judgement, bytes, from, false, cx)?;
         }

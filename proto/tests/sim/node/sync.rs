@@ -224,8 +224,11 @@ impl Node {
     }
 }
 
+/// Envelopes as they travel.
+type Envelopes = Vec<Vec<u8>>;
+
 /// The envelopes of a page and what excuses some of them, if it is what was asked for; else why it is not.
-fn read_page(range: &Range, response: Response) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), &'static str> {
+fn read_page(range: &Range, response: Response) -> Result<(Envelopes, Envelopes), &'static str> {
     let Response::Page(Page { envelopes, withdrawals, .. }) = response else { return Err("wrong-answer") };
     let decode = |bytes: &Vec<u8>| envelope::decode(bytes);
     let decoded = |all: &[Vec<u8>]| all.iter().map(decode).collect::<Result<Vec<Decoded>, DecodeError>>();

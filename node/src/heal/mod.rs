@@ -253,6 +253,8 @@ fn make(
     progress("keys, drafts and tokens");
     let carried = salvage.carry(&staging, owner, master)?;
     let new = Store::open(&staging, owner, master)?;
+    // Nobody was asked yet: of what is noted anew others say later when it came.
+    new.vouch_clock(None);
     progress("the admin log");
     let Folded { roster, is_proven } = Sources::of(salvage, enrolment, means.log).fold(&new)?;
     progress("messages");

@@ -299,7 +299,7 @@ impl Presence {
 }
 
 /// Keys to be entered of a column: its rows, as far as RocksDB can guess them, for nearly every value of the index has one entry.
-/// Values that have more make the room larger than it must be; what is guessed too low the next filling makes up for, which
+/// Those that have more (the parent domain of many) make the room larger than it must be; what is guessed too low the next filling makes up for, which
 /// reads all of it once more.
 fn estimated(db: &Db, cf: Cf) -> u64 {
     db.rocks.property_int_value_cf(db.cf(cf), ESTIMATE_NUM_KEYS).ok().flatten().unwrap_or_default()

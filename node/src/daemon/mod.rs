@@ -63,6 +63,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         tracing::info!(folder = %data_dir.display(), "opening the key files in {}", data_dir.display());
         let enrolment =
             tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
+        let noted = store.clone();
+        tokio::task::spawn_blocking(move || heal::read_again(&noted)).await?;
         let was_noted = heal::is_noted(&store);
         let ended = run_once(enrolment, settings.clone()).await;
         if !was_noted && heal::is_noted(&store) {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! met: on a read, by the scrub, at a write ─▶ noted beside the store ─▶ the node stops in order and starts again
+//! start: of a file that was not given back and reads now, the note goes
 //! start: a note, or a store that does not open ─▶ salvage ─┬─ what this node owns ──────────────▶ carried over
 //!                                                          ├─ admin log ─────────────────────────▶ folded again
 //!                                                          └─ envelopes ─▶ the ladder ───────────▶ stored again
@@ -20,6 +21,7 @@
 
 mod judge;
 mod log;
+mod once;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ use self::{
     log::{Folded, Sources},
 };
 pub use self::{
+    once::read_again,
     report::{Gap, Report},
     watch::{is_noted, note_met, notice, scrub, unhealed},
 };
@@ -152,7 +155,12 @@ impl Default for Means<'_> {
 pub fn open(path: &Path, enrolment: &Enrolment, space: &Space) -> Result<Store, HealError> {
     let owner = owner(enrolment);
     if !is_noted(path) {
-        match Store::open(path, owner, &enrolment.keys.store) {
+        let open = || Store::open(path, owner, &enrolment.keys.store);
+        let opened = match open() {
+            Err(error) if once::reads_now(path, &error) => open(),
+            opened => opened,
+        };
+        match opened {
             Err(error) if error.is_damage() => {
                 tracing::error!("the store does not open: {error}; healing it")
             }
@@ -215,6 +223,9 @@ fn heal_at(
         // Before the renames: should one of them fail, the damage is met again.
         watch::unnote(path)?;
         store::replace(path)?;
+        if let Err(error) = once::forget(path) {
+            tracing::warn!("names of files that read the second time are kept: {error}");
+        }
         Ok(report)
     });
     match &replaced {
@@ -253,6 +264,8 @@ fn make(
     progress("keys, drafts and tokens");
     let carried = salvage.carry(&staging, owner, master)?;
     let new = Store::open(&staging, owner, master)?;
+    // Nobody was asked yet: of what is noted anew others say later when it came.
+    new.vouch_clock(None);
     progress("the admin log");
     let Folded { roster, is_proven } = Sources::of(salvage, enrolment, means.log).fold(&new)?;
     progress("messages");

@@ -271,6 +271,22 @@ fn an_admin_log_that_does_not_reach_the_old_head_is_not_put_in_force_and_can_be_
     assert_eq!(node.holds(&store).len(), MESSAGES);
 }
 
+/// The delay of keys for whom it admitted would be over by a clock that is days behind.
+#[test]
+fn an_entry_that_healing_notes_anew_came_by_a_clock_that_nobody_vouches_for() {
+    let node = Node::new();
+    let store = node.open().unwrap();
+    let last = store.head().unwrap().height;
+    assert!(store.first_seen(last).unwrap().is_some());
+    store.damage_value("seen", &last.get().to_be_bytes());
+    drop(store);
+    heal(&node.path(), &node.enrolment, &Means::default(), |_| {}).unwrap();
+    let store = node.open().unwrap();
+    assert!(store.has_unsure_entries().unwrap());
+    assert_eq!(store.first_seen(last).unwrap(), None);
+    assert!(store.first_seen(Height::new(1)).unwrap().is_some(), "what was noted before is carried over");
+}
+
 #[test]
 fn a_head_that_does_not_read_is_replaced_only_where_it_is_shown_how_far_the_log_went() {
     let (node, newest) = joined_early();

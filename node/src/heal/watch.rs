@@ -43,7 +43,7 @@ pub(super) fn note_failed(store: &Path, error: &HealError) {
     }
 }
 
-fn write_note(store: &Path, text: &str) -> Result<(), FileError> {
+pub(super) fn write_note(store: &Path, text: &str) -> Result<(), FileError> {
     file::write(&note(store), format!("{text}\n").as_bytes(), Readers::Owner, Existing::Replace)
 }
 

@@ -1,10 +1,15 @@
 //! Frames of the request protocols: four bytes of length, then canonical protobuf.
 
-use std::{io, marker::PhantomData, sync::Arc};
+use std::{
+    collections::HashMap,
+    io,
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use belfry_proto::schema::Malformed;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use libp2p::{StreamProtocol, request_response};
+use libp2p::{PeerId, StreamProtocol, request_response};
 use prost::Message;
 use tokio::sync::Semaphore;
 
@@ -20,6 +25,10 @@ use super::{
 /// Bytes that a frame may take before any of it has come; then as many as have come. Most frames are smaller.
 const FIRST_READ: usize = 16 * 1024;
 
+/// Large requests of one peer being read at once, over all its connections. Too low ⇒ one that it does not end holds up its next,
+/// too high ⇒ a few peers that never end theirs hold the places of all.
+const LARGE_PER_PEER: usize = 2;
+
 /// Bytes of a frame's length.
 const PREFIX: usize = 4;
 
@@ -31,33 +40,51 @@ pub(super) struct Codec<P> {
     protocol: PhantomData<fn() -> P>,
 }
 
-/// Places for large requests, of all connections of a side together.
+/// Places for large requests.
 struct Places {
+    /// Of all connections of a side together.
     members: Semaphore,
     guests: Semaphore,
+    /// Of each peer, for as long as it has a connection.
+    each: Mutex<HashMap<PeerId, Weak<Semaphore>>>,
+}
+
+impl Places {
+    /// Those of the peer at the other end of a connection.
+    fn of(&self, peer: Option<PeerId>) -> Arc<Semaphore> {
+        let new = || Arc::new(Semaphore::new(LARGE_PER_PEER));
+        let Some(peer) = peer else { return new() };
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = each.get(&peer).and_then(Weak::upgrade) {
+            return own;
+        }
+        each.retain(|_, own| own.strong_count() > 0);
+        let own = new();
+        each.insert(peer, Arc::downgrade(&own));
+        own
+    }
 }
 
 /// Whose frames a codec reads.
 enum Whose {
     /// Nobody's yet: it is the behaviour's, which makes each connection's of it.
     Next(Side),
-    Members,
-    Guests,
+    /// A member's, with the places of that peer.
+    Member(Arc<Semaphore>),
+    /// A guest's, with the places of that peer.
+    Guest(Arc<Semaphore>),
 }
 
 impl Whose {
     /// Those of the connection whose handler is made now, or of the same one.
-    fn settled(&self) -> Self {
+    fn settled(&self, places: &Places) -> Self {
         match self {
             Self::Next(side) => {
-                if side.is_guests() {
-                    Self::Guests
-                } else {
-                    Self::Members
-                }
+                let own = places.of(side.peer());
+                if side.is_guests() { Self::Guest(own) } else { Self::Member(own) }
             }
-            Self::Members => Self::Members,
-            Self::Guests => Self::Guests,
+            Self::Member(own) => Self::Member(Arc::clone(own)),
+            Self::Guest(own) => Self::Guest(Arc::clone(own)),
         }
     }
 }
@@ -68,14 +95,19 @@ struct Room<'a> {
     limit: usize,
     /// Bytes that need no place.
     at_ease: usize,
-    /// Places that the bytes beyond need, one a frame.
+    /// Places that the bytes beyond need, one a frame: of its peer, and of all.
+    own: Option<&'a Semaphore>,
     large: &'a Semaphore,
 }
 
 impl<P: Protocol> Codec<P> {
     /// A behaviour's; those that handlers take of it are for the side that `side` tells then.
     pub(super) fn new(counters: Arc<Counters>, side: Side) -> Self {
-        let places = Places { members: Semaphore::new(P::LARGE), guests: Semaphore::new(P::LARGE_IN_LOBBY) };
+        let places = Places {
+            members: Semaphore::new(P::LARGE),
+            guests: Semaphore::new(P::LARGE_IN_LOBBY),
+            each: Mutex::default(),
+        };
         Self { counters, places: Arc::new(places), whose: Whose::Next(side), protocol: PhantomData }
     }
 }
@@ -84,8 +116,16 @@ impl<P> Codec<P> {
     /// Places for the large requests that it reads.
     fn large(&self) -> &Semaphore {
         match self.whose {
-            Whose::Guests => &self.places.guests,
-            Whose::Next(_) | Whose::Members => &self.places.members,
+            Whose::Guest(_) => &self.places.guests,
+            Whose::Next(_) | Whose::Member(_) => &self.places.members,
+        }
+    }
+
+    /// Those of the peer that sends them.
+    fn own(&self) -> Option<&Semaphore> {
+        match &self.whose {
+            Whose::Guest(own) | Whose::Member(own) => Some(own),
+            Whose::Next(_) => None,
         }
     }
 
@@ -102,7 +142,7 @@ impl<P> Clone for Codec<P> {
         Self {
             counters: Arc::clone(&self.counters),
             places: Arc::clone(&self.places),
-            whose: self.whose.settled(),
+            whose: self.whose.settled(&self.places),
             protocol: PhantomData,
         }
     }
@@ -118,7 +158,8 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
         T: AsyncRead + Unpin + Send,
     {
         let version = version::agreed::<P>(name)?;
-        let room = Room { limit: P::REQUEST_LIMIT, at_ease: P::AT_EASE, large: self.large() };
+        let room =
+            Room { limit: P::REQUEST_LIMIT, at_ease: P::AT_EASE, own: self.own(), large: self.large() };
         let frame = read(io, P::REQUEST, room).await;
         let checked = frame.and_then(|bytes| {
             let request = P::read_request(version, &bytes).map_err(invalid)?;
@@ -134,7 +175,7 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
     {
         let version = version::agreed::<P>(name)?;
         // No more of them come than this node asked for.
-        let room = Room { limit: P::REPLY_LIMIT, at_ease: P::REPLY_LIMIT, large: self.large() };
+        let room = Room { limit: P::REPLY_LIMIT, at_ease: P::REPLY_LIMIT, own: None, large: self.large() };
         let frame = read(io, P::REPLY, room).await;
         self.counted(frame.and_then(|bytes| P::read_reply(version, &bytes).map_err(invalid)))
     }
@@ -175,7 +216,7 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
 async fn read<T>(
     io: &mut T,
     what: &'static str,
-    Room { limit, at_ease, large }: Room<'_>,
+    Room { limit, at_ease, own, large }: Room<'_>,
 ) -> io::Result<Vec<u8>>
 where
     T: AsyncRead + Unpin + Send,
@@ -192,7 +233,12 @@ where
         let came = bytes.len();
         let most = if place.is_some() { promised } else { promised.min(at_ease) };
         if came >= most {
-            place = Some(large.acquire().await.map_err(io::Error::other)?);
+            // Who waits for a place of its own keeps none from others.
+            let of_peer = match own {
+                Some(own) => Some(own.acquire().await.map_err(io::Error::other)?),
+                None => None,
+            };
+            place = Some((of_peer, large.acquire().await.map_err(io::Error::other)?));
             continue;
         }
         bytes.resize(most.min(came.saturating_mul(2).max(FIRST_READ)), 0);
@@ -233,7 +279,10 @@ mod tests {
         task::{Context, Poll},
     };
 
-    use belfry_proto::schema::{self, PullRange, SyncRequest, sync_request::Request};
+    use belfry_proto::{
+        crypto::sign::SigningKey,
+        schema::{self, PullRange, SyncRequest, sync_request::Request},
+    };
     use futures::io::Cursor;
     use libp2p::request_response::Codec as _;
 
@@ -247,7 +296,7 @@ mod tests {
     }
 
     async fn read<M: Message + Default>(frame: &[u8], limit: usize) -> io::Result<M> {
-        let room = Room { limit, at_ease: limit, large: &Semaphore::new(0) };
+        let room = Room { limit, at_ease: limit, own: None, large: &Semaphore::new(0) };
         let bytes = super::read(&mut Cursor::new(frame), "frame", room).await?;
         schema::decode_canonical("frame", &bytes, limit).map_err(invalid)
     }
@@ -294,7 +343,7 @@ mod tests {
         const LONG: usize = 10 * FIRST_READ;
         let frame = |len: u32| [len.to_be_bytes().to_vec(), vec![7; usize::try_from(len).unwrap()]].concat();
         let large = Semaphore::new(1);
-        let room = || Room { limit: LONG, at_ease: EASE, large: &large };
+        let room = || Room { limit: LONG, at_ease: EASE, own: None, large: &large };
         let (usual, long) = (frame(u32::try_from(EASE).unwrap()), frame(u32::try_from(LONG).unwrap()));
         // It has the place, and the rest of it never comes.
         let (mut slow, mut next) = (Endless(Cursor::new(&long[..LONG])), Endless(Cursor::new(&long[..])));
@@ -316,29 +365,72 @@ mod tests {
         use futures::FutureExt as _;
         let side = Side::default();
         let codec = Codec::<Hello>::new(Arc::default(), side.clone());
-        side.decided(true);
-        let guest = codec.clone();
-        side.decided(false);
-        let member = codec.clone();
+        let connected = |seed, is_guest| {
+            side.decided(peer(seed), is_guest);
+            codec.clone()
+        };
+        let member = connected(1, false);
+        let guests: Vec<_> = (2..8).map(|seed| connected(seed, true)).collect();
         let len = u32::try_from(Hello::REQUEST_LIMIT).unwrap();
         let frame = [len.to_be_bytes().to_vec(), vec![7; Hello::REQUEST_LIMIT]].concat();
         let name = StreamProtocol::new(Hello::SPOKEN[0].path);
         let half = &frame[..Hello::REQUEST_LIMIT / 2];
         // A codec is cloned once more for each stream.
         let mut streams: Vec<_> = (0..Hello::LARGE + Hello::LARGE_IN_LOBBY + 1)
-            .map(|_| (guest.clone(), Endless(Cursor::new(half))))
+            .zip(guests.iter().cycle())
+            .map(|(_, guest)| (guest.clone(), Endless(Cursor::new(half))))
             .collect();
         let mut reading: Vec<_> =
             streams.iter_mut().map(|(codec, io)| Box::pin(codec.read_request(&name, io))).collect();
         for one in &mut reading {
             assert!(futures::poll!(one).is_pending());
         }
-        assert_eq!(guest.large().available_permits(), 0);
+        assert_eq!(member.places.guests.available_permits(), 0);
         assert_eq!(member.large().available_permits(), Hello::LARGE);
         // It is no hello, but all of it was read.
         let mut io = Endless(Cursor::new(&frame[..]));
         let read = member.clone().read_request(&name, &mut io).now_or_never();
         assert_eq!(read.expect("nothing is waited for").unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    /// It may have four connections, and four streams on each.
+    #[tokio::test]
+    async fn a_member_that_never_ends_its_large_requests_has_two_places_over_all_its_connections() {
+        use futures::FutureExt as _;
+        let side = Side::default();
+        let codec = Codec::<Hello>::new(Arc::default(), side.clone());
+        let connected = |seed| {
+            side.decided(peer(seed), false);
+            codec.clone()
+        };
+        let connections: Vec<_> = (0..4).map(|_| connected(1)).collect();
+        let other = connected(2);
+        let len = u32::try_from(Hello::REQUEST_LIMIT).unwrap();
+        let frame = [len.to_be_bytes().to_vec(), vec![7; Hello::REQUEST_LIMIT]].concat();
+        let name = StreamProtocol::new(Hello::SPOKEN[0].path);
+        let half = &frame[..Hello::REQUEST_LIMIT / 2];
+        let mut streams: Vec<_> = (0..Hello::STREAMS)
+            .flat_map(|_| &connections)
+            .map(|codec| (codec.clone(), Endless(Cursor::new(half))))
+            .collect();
+        let mut reading: Vec<_> =
+            streams.iter_mut().map(|(codec, io)| Box::pin(codec.read_request(&name, io))).collect();
+        for one in &mut reading {
+            assert!(futures::poll!(one).is_pending());
+        }
+        assert_eq!(other.large().available_permits(), Hello::LARGE - LARGE_PER_PEER);
+        let mut io = Endless(Cursor::new(&frame[..]));
+        let read = other.clone().read_request(&name, &mut io).now_or_never();
+        assert_eq!(read.expect("nothing is waited for").unwrap_err().kind(), io::ErrorKind::InvalidData);
+        drop(reading);
+        drop((streams, connections));
+        let _next = connected(3);
+        let each = codec.places.each.lock().unwrap();
+        assert!(!each.contains_key(&peer(1)), "who is gone is forgotten");
+    }
+
+    fn peer(seed: u8) -> PeerId {
+        crate::network::identity::peer_id(&SigningKey::from_seed(&[seed; 32]).public())
     }
 
     /// A stream that says nothing more instead of ending.

@@ -261,7 +261,7 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.side.decided(!self.allowed.contains(&peer));
+        self.side.decided(peer, !self.allowed.contains(&peer));
         if self.allowed.contains(&peer) {
             let handler =
                 self.inner.handle_established_inbound_connection(connection, peer, local, remote)?;
@@ -312,7 +312,7 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
         if !self.allowed.contains(&peer) {
             return Err(ConnectionDenied::new(Denied::NotAllowed));
         }
-        self.side.decided(false);
+        self.side.decided(peer, false);
         let handler =
             self.inner.handle_established_outbound_connection(connection, peer, remote, role, port)?;
         self.arriving.insert(connection);
@@ -422,6 +422,7 @@ mod tests {
         let mut comes = |n, peer| {
             let connection = ConnectionId::new_unchecked(n);
             gated.handle_established_inbound_connection(connection, peer, &at, &at).unwrap();
+            assert_eq!(side.peer(), Some(peer));
             side.is_guests()
         };
         let sides = [(1, member), (2, stranger), (3, member), (4, stranger)].map(|(n, peer)| comes(n, peer));
@@ -430,5 +431,6 @@ mod tests {
         let connection = ConnectionId::new_unchecked(5);
         gated.handle_established_outbound_connection(connection, member, &at, role, port).unwrap();
         assert!(!side.is_guests(), "whom this node dials is a member");
+        assert_eq!(side.peer(), Some(member));
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong with a disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -125,10 +125,27 @@ fn does_not_read(error: &rocksdb::Error) -> bool {
     }
 }
 
-/// Reads at a place are those of tables. `EIO` in the words of glibc and of musl.
+/// `EIO` in the words of glibc and of musl.
+const EIO: [&str; 2] = [": Input/output error", ": I/O error"];
+
 fn is_lost_sector(says: &str) -> bool {
-    says.contains("While pread ")
-        && [": Input/output error", ": I/O error"].iter().any(|eio| says.contains(eio))
+    lost_in(says).is_some()
+}
+
+/// The file in which a sector is lost, as RocksDB names it. Reads at a place are those of tables.
+fn lost_in(says: &str) -> Option<&Path> {
+    let (_, read) = says.split_once("While pread ")?;
+    let (read, _) = EIO.iter().find_map(|eio| read.split_once(eio))?;
+    read.split_once(": ").map(|(_, file)| Path::new(file))
+}
+
+/// The file of a store that the disk did not give back, by an error's text; `None` for any other damage.
+#[must_use]
+pub fn unread_file(store: &Path, says: &str) -> Option<PathBuf> {
+    let lost = lost_in(says)?;
+    // Not one of a store that is being made beside it.
+    let is_of_it = lost.parent()?.file_name() == store.file_name();
+    Some(store.join(lost.file_name()?)).filter(|_| is_of_it)
 }
 
 impl OpenError {
@@ -205,6 +222,24 @@ pub enum MemoryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_that_was_not_given_back_is_told_and_none_of_other_damage_or_of_another_store() {
+        let store = Path::new("/y/store");
+        let eio = |file: &str| {
+            format!("database: IO error: While pread offset 4096 len 512: {file}: Input/output error")
+        };
+        let told = unread_file(store, &eio("/x/store/000012.sst"));
+        assert_eq!(
+            told.as_deref(),
+            Some(Path::new("/y/store/000012.sst")),
+            "the folder may have another name now"
+        );
+        let flipped = "database: Corruption: block checksum mismatch: in /x/store/000012.sst offset 0 size 9";
+        for says in [eio("/x/store.healing/000012.sst").as_str(), flipped] {
+            assert_eq!(unread_file(store, says), None, "{says}");
+        }
+    }
 
     #[test]
     fn a_sector_that_is_lost_is_damage_and_a_write_that_fails_or_want_of_files_is_none() {

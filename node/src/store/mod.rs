@@ -87,7 +87,7 @@ pub use change::{Change, Committed};
 pub use check::{CheckedColumn, Health};
 pub use embargo::Embargo;
 pub use envelopes::Served;
-pub use error::{MemoryError, OpenError, ReadError, WriteError};
+pub use error::{MemoryError, OpenError, ReadError, WriteError, unread_file};
 pub use feed::FeedPage;
 pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;

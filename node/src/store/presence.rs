@@ -298,12 +298,11 @@ impl Presence {
     }
 }
 
-/// Keys to be entered of a column, as far as RocksDB can guess its rows: values of the index have two entries and more,
-/// by their parents and members. What is guessed too low the next filling makes up for.
+/// Keys to be entered of a column: its rows, as far as RocksDB can guess them, for nearly every value of the index has one entry.
+/// Those that have more (the parent domain of many) make the room larger than it must be; what is guessed too low the next filling makes up for, which
+/// reads all of it once more.
 fn estimated(db: &Db, cf: Cf) -> u64 {
-    let rows = db.rocks.property_int_value_cf(db.cf(cf), ESTIMATE_NUM_KEYS).ok().flatten();
-    let rows = rows.unwrap_or_default();
-    if cf == Cf::Observables { rows / 2 } else { rows }
+    db.rocks.property_int_value_cf(db.cf(cf), ESTIMATE_NUM_KEYS).ok().flatten().unwrap_or_default()
 }
 
 /// A filter that is kept, and all the keys that were there before it was.

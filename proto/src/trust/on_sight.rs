@@ -343,10 +343,15 @@ impl Roster {
                         Status::Suspended | Status::Superseded => Timestamp::ZERO,
                         Status::Active | Status::Revoked { .. } => Timestamp::from_micros(revoke.effective),
                     };
-                    if !matches!(held.status, Status::Revoked { effective: earlier, .. } if earlier <= effective)
-                    {
-                        // Only an end announced for later waits for its moment.
-                        let is_announced = effective > seen.statement.made;
+                    // Only an end announced for later waits for its moment.
+                    let is_announced = effective > seen.statement.made;
+                    let takes_no_more = match held.status {
+                        Status::Revoked { effective: earlier, is_announced: was_announced } => {
+                            earlier <= effective && (is_announced || !was_announced)
+                        }
+                        Status::Active | Status::Suspended | Status::Superseded => false,
+                    };
+                    if !takes_no_more {
                         let from = if is_announced { effective } else { Timestamp::ZERO };
                         let first = taken.revoked.entry(serial).or_insert(from);
                         *first = from.min(*first);

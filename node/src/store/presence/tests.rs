@@ -126,6 +126,24 @@ fn a_restart_and_a_copy_find_all_that_was_there_with_the_filter_and_before_it() 
 }
 
 #[test]
+fn the_first_filter_after_a_start_has_room_for_values_that_are_named_once_in_objects_with_several() {
+    const OBJECTS: u32 = 1_000;
+    const VALUES: u32 = 4 * OBJECTS;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    write(&store, (0..OBJECTS).map(|n| (Cf::ById, key(Cf::ById, n, 1))));
+    write(&store, (0..VALUES).map(|n| (Cf::Observables, key(Cf::Observables, n, 1))));
+    drop(store);
+    let store = open(&folder);
+    // Of a store that has read nothing yet.
+    let filter = Presence::default().larger(&store.db);
+    let entered = |cf, count| (0..count).filter_map(move |n| Entry::of(cf, &key(cf, n, 1)));
+    filter.enter(entered(Cf::ById, OBJECTS).chain(entered(Cf::Observables, VALUES)));
+    assert_eq!(filter.named_once.entered(), u64::from(VALUES));
+    assert!(!filter.is_full(), "a second filling would read all of it again");
+}
+
+#[test]
 fn when_room_is_used_up_a_larger_filter_takes_over_and_denies_nothing() {
     let folder = TempDir::new().unwrap();
     let store = present(&folder);

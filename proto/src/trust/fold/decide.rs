@@ -115,7 +115,9 @@ fn revoke(state: &mut State, made: Timestamp, wanted: &schema::Revoke) -> Result
         Status::Active | Status::Revoked { .. } => effective,
     };
     let is_announced = effective > made;
-    held.status = Status::Revoked { effective, is_announced };
+    // What holds by any clock waits for no moment again.
+    let is_at_once = matches!(held.status, Status::Revoked { is_announced: false, .. });
+    held.status = Status::Revoked { effective, is_announced: is_announced && !is_at_once };
     // A departure announced for later keeps what is written until then, unless a cut says otherwise.
     if !is_announced || !wanted.cut.is_empty() {
         held.cuts.push(AppliedCut { cut: Cut::new(Vec::new(), &wanted.cut), lifted: None });

@@ -93,6 +93,18 @@ fn a_revocation_seen_holds_by_any_clock_unless_it_was_announced_for_later() {
 }
 
 #[test]
+fn an_end_that_our_log_announces_waits_no_more_once_a_revocation_at_once_is_seen() {
+    let (mut world, mut other, [_, two]) = forked();
+    world.decide(member(2), revoke(2, two, 9, vec![]), &[11, 12], 3);
+    let announced = append(&mut world, &mut other, revoke(2, two, 12, vec![]), &[11, 12], 4);
+    assert!(!world.roster.see(seen(&announced)), "ours comes first");
+    let at_once = append(&mut world, &mut other, revoke(2, two, 10, vec![]), &[11, 12], 10);
+    assert_eq!(world.roster.standing(two, at(5)), Standing::Valid);
+    assert!(world.roster.see(seen(&at_once)));
+    assert_eq!(world.roster.standing(two, at(5)), Standing::Revoked, "by any clock");
+}
+
+#[test]
 fn a_group_taken_on_the_other_branch_is_gone_and_the_rest_stays() {
     let (mut world, mut other, [one, _]) = forked();
     let taken = append(&mut world, &mut other, disentitle(one), &[11], 4);

@@ -337,6 +337,19 @@ fn an_end_before_its_decision_is_neither_signed_nor_ordered_and_counts_where_a_l
 }
 
 #[test]
+fn what_was_revoked_at_once_is_not_brought_back_by_an_announcement_of_before() {
+    let mut world = World::new();
+    let serial = world.issue(1, Some(Role::Publisher), 1);
+    world.decide(member(1), revoke(1, serial, 6, vec![]), &[11, 12], 6);
+    assert_eq!(world.roster.standing(serial, at(2)), Standing::Revoked, "by any clock");
+    // Signed before, ordered afterwards, and of an earlier moment.
+    world.decide(member(1), revoke(1, serial, 5, vec![]), &[11, 12], 3);
+    assert_eq!(world.roster.voids(), []);
+    assert_eq!(world.roster.ends(serial), Some(at(5)));
+    assert_eq!(world.roster.standing(serial, at(2)), Standing::Revoked);
+}
+
+#[test]
 fn an_end_announced_without_a_cut_for_what_is_over_already_is_neither_signed_nor_ordered() {
     let mut world = World::new();
     let serial = world.issue(1, Some(Role::Publisher), 1);

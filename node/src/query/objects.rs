@@ -11,7 +11,7 @@ use belfry_proto::{id::GroupId, stix::indicator::Indicator, time::Timestamp};
 use super::{
     Filter, Inner, Principal, Query, QueryError, Readable, Shown, VersionMatch,
     authorise::admit,
-    claims::{self, Version},
+    claims::{self, Claims, Version},
     cursor::{self, Listing},
 };
 use crate::{
@@ -182,8 +182,7 @@ impl Inner {
 
     /// Every row of an object that the principal may have.
     fn every(&self, principal: &Principal, group: GroupId, object: &str) -> Result<Vec<Shown>, QueryError> {
-        let rows = self.store.versions(group, object)?;
-        Ok(rows.into_iter().filter_map(|row| admit(principal, row)).collect())
+        Ok(self.claimed(principal, group, object)?.into_rows())
     }
 
     fn must_hold(&self, principal: &Principal, group: GroupId, filter: &Filter) -> Result<(), QueryError> {
@@ -208,7 +207,7 @@ impl Inner {
         let mut rows = Vec::new();
         if !filter.is_other_spec() {
             for object in &filter.ids {
-                let versions = claims::shown(self.every(principal, group, object)?);
+                let versions = claims::shown(self.claimed(principal, group, object)?);
                 let chosen = claims::selected(&versions, &filter.versions);
                 rows.extend(versions.into_iter().filter(|row| {
                     chosen.contains(&row.date_added())
@@ -282,28 +281,30 @@ impl Inner {
     fn is_chosen(
         &self,
         looks: &mut Looks<'_>,
-        chosen: &mut HashMap<String, BTreeSet<Timestamp>>,
+        chosen: &mut HashMap<String, Option<BTreeSet<Timestamp>>>,
         principal: &Principal,
         filter: &Filter,
         row: &Shown,
     ) -> Result<bool, QueryError> {
-        if let Some(chosen) = chosen.get(row.id()) {
-            return Ok(chosen.contains(&row.date_added()));
+        if !chosen.contains_key(row.id()) {
+            // Most objects have this row alone, and it need not be read again.
+            let claims = match looks.is_sole(row.group(), row.id(), row.date_added())? {
+                true => Claims::sole(row.clone()),
+                false => self.claimed(principal, row.group(), row.id())?,
+            };
+            let is_left_out = filter.without_expired && matches!(claims.rows(), [only] if is_over(only));
+            let selected = match (claims.tell_owner(), is_left_out) {
+                (false, _) => None,
+                (true, true) => Some(BTreeSet::new()),
+                (true, false) => Some(claims::selected(&claims::shown(claims), &filter.versions)),
+            };
+            chosen.insert(row.id().to_owned(), selected);
         }
-        // Most objects have this row alone, and it need not be read again.
-        let rows = match looks.claims_of(row.group(), row.id())?.as_slice() {
-            [(date, _)] if *date == row.date_added() => vec![row.clone()],
-            _ => self.every(principal, row.group(), row.id())?,
-        };
-        let is_left_out = filter.without_expired && matches!(rows.as_slice(), [only] if is_over(only));
-        let versions = claims::shown(rows);
-        let selected = match is_left_out {
-            true => BTreeSet::new(),
-            false => claims::selected(&versions, &filter.versions),
-        };
-        let is_chosen = selected.contains(&row.date_added());
-        chosen.insert(row.id().to_owned(), selected);
-        Ok(is_chosen)
+        Ok(match chosen.get(row.id()) {
+            Some(Some(chosen)) => chosen.contains(&row.date_added()),
+            // Nobody is known to be its owner, and no row hides another.
+            _ => !claims::selected(std::slice::from_ref(row), &filter.versions).is_empty(),
+        })
     }
 }
 

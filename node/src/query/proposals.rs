@@ -241,15 +241,15 @@ impl Query {
 }
 
 impl Inner {
-    /// The version of an object that counts for the principal.
+    /// The version of an object that counts for the principal; none where nobody is known to be its owner.
     fn object_in_force(
         &self,
         principal: &Principal,
         group: GroupId,
         object: &str,
     ) -> Result<Option<Shown>, QueryError> {
-        let rows = self.store.versions(group, object)?;
-        Ok(claims::shown(rows.into_iter().filter_map(|row| admit(principal, row)).collect()).pop())
+        let claims = self.claimed(principal, group, object)?;
+        Ok(claims.tell_owner().then(|| claims::shown(claims).pop()).flatten())
     }
 
     fn proposals(
@@ -326,7 +326,7 @@ impl Inner {
         row: Shown,
         read: Proposal,
     ) -> Result<Option<(Shown, Proposal)>, QueryError> {
-        let rows = self.store.versions(row.group(), row.id())?;
+        let rows = self.store.versions_by(row.group(), row.id(), row.member())?;
         let rows = rows.into_iter().filter_map(|other| admit(principal, other));
         // Of two under one version it stays the one that came first: what was looked at is not exchanged.
         let order = |row: &Shown| (row.version_time(), std::cmp::Reverse(row.date_added()));

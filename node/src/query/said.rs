@@ -86,23 +86,23 @@ pub(super) fn evidence(decay: Decay, claimed: Claimed, row: &Shown, members: usi
 }
 
 impl Inner {
-    /// The version of a row's object that counts for the principal; none if that is said by nobody it may know.
+    /// The version of a row's object that counts for the principal, none if that is said by nobody it may know; and whether it is
+    /// the owner's. Where nobody is known to be that, it is what the row's own member says.
     pub(super) fn in_force(
         &self,
         looks: &mut Looks<'_>,
         principal: &Principal,
         row: Shown,
-    ) -> Result<Option<Shown>, QueryError> {
+    ) -> Result<(Option<Shown>, bool), QueryError> {
         // Most objects have one version by one member, and need no further look.
-        if looks.is_single(row.group(), row.id()) {
-            return Ok(Some(row));
+        if looks.is_single(row.group(), row.id()) || looks.is_sole(row.group(), row.id(), row.date_added())? {
+            return Ok((Some(row), true));
         }
-        if let [_] = looks.claims_of(row.group(), row.id())?.as_slice() {
-            return Ok(Some(row));
+        let claims = self.claimed(principal, row.group(), row.id())?;
+        if claims.tell_owner() {
+            return Ok((claims::shown(claims).pop(), true));
         }
-        let rows = self.store.versions(row.group(), row.id())?;
-        let rows = rows.into_iter().filter_map(|row| admit(principal, row)).collect();
-        Ok(claims::shown(rows).pop())
+        Ok((self.newest_by(principal, &row)?, false))
     }
 
     /// What is said of an object, by what `counts` lets count.

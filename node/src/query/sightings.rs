@@ -13,8 +13,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Groups, Principal, Query, QueryError, Readable, Scope, Shown, TokenId, authorise::admit, claims,
-    events::gap, lookup::Wanted,
+    Groups, Principal, Query, QueryError, Readable, Scope, Shown, TokenId,
+    authorise::admit,
+    claims::{self, Claims},
+    events::gap,
+    lookup::Wanted,
 };
 use crate::clock;
 
@@ -106,9 +109,9 @@ impl Query {
     ) -> Result<Vec<Sightable>, QueryError> {
         let mut found = Vec::new();
         for group in groups {
-            let rows = self.claims(principal, vec![group], object.clone()).await?;
-            let row = claims::shown(rows).pop().filter(may_be_sighted);
-            found.extend(row.map(|row| Sightable::of(&row)));
+            let (principal, object) = (principal.clone(), object.clone());
+            let claims = self.read(move |inner| inner.claimed(&principal, group.group(), &object)).await?;
+            found.extend(sighted(claims).map(|row| Sightable::of(&row)));
         }
         Ok(found)
     }
@@ -175,9 +178,8 @@ impl Query {
                 if told.iter().any(|(_, member)| *member == own) {
                     continue;
                 }
-                let claims = inner.store.versions(row.group(), &sighting.sighting_of_ref)?;
-                let claims = claims.into_iter().filter_map(|claim| admit(&principal, claim)).collect();
-                if let Some(of) = claims::shown(claims).pop().filter(may_be_sighted) {
+                let claims = inner.claimed(&principal, row.group(), &sighting.sighting_of_ref)?;
+                if let Some(of) = sighted(claims) {
                     let tlp = row.tlp().max(of.tlp());
                     rows.push(Waiting { number, row, sighting, tlp });
                 }
@@ -235,6 +237,11 @@ impl Sightable {
 /// Whether the whole group knows it: what is sealed to some by name is nothing to speak of to others.
 pub(super) fn is_sightable(row: &Shown) -> bool {
     !row.is_revoked() && !row.is_for_named_recipients() && row.tlp() != Tlp::Red
+}
+
+/// What a sighting of an object speaks of; where nobody is known to own it, the most restricted that any member says.
+fn sighted(claims: Claims) -> Option<Shown> {
+    claims::newest(claims).filter(may_be_sighted).max_by_key(Shown::tlp)
 }
 
 /// A sighting is of what somebody says, not of a bare value (STIX 2.1 §5.2).

@@ -223,9 +223,10 @@ impl Step {
         Ok(None)
     }
 
-    /// Whether the rest is to wait for the next step. What was found of objects counts less: it would be found again.
+    /// Whether the rest is to wait for the next step. What was found of objects counts less: it would be found again, and the
+    /// entries of one may be [`super::ownership::MOST_CLAIMS`].
     const fn is_full(&self) -> bool {
-        self.looked_at >= MOST_LOOKED_AT || self.found >= 4 * MOST_LOOKED_AT && self.looked_at > 0
+        self.looked_at >= MOST_LOOKED_AT || self.found >= 8 * MOST_LOOKED_AT && self.looked_at > 0
     }
 
     /// Lets readers outside meet a row that was kept inside until then, unless they met it since, or something else keeps it inside.

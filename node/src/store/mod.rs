@@ -93,8 +93,10 @@ pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
 pub use logs::Counts;
 pub use migrate::Version;
-pub use objects::ObjectView;
+pub use objects::{ObjectView, Versions};
 pub use observables::{Entered, Looks, Most, Sought};
+#[cfg(test)]
+pub(crate) use ownership::MOST_CLAIMS;
 pub use ownership::{Claimed, counts_since, owner};
 pub use pages::{Page, PageQuery};
 pub use parking::Parker;

@@ -21,12 +21,13 @@ use super::{
     db::Db,
     embargo::Known,
     observables::Most,
+    ownership::{Claims, Firsts},
     presence::Of,
     purge,
     removal::{self, Reporter},
     rows::Conditions,
     txn::Txn,
-    values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
+    values::{DatesValue, ObjectValue, ReporterValue},
     vault::{Vault, damaged},
 };
 
@@ -34,7 +35,7 @@ use super::{
 /// for what the others ask is not known, too high ⇒ each look at such an object reads so many rows.
 const MAX_SAYINGS: usize = if cfg!(test) { 64 } else { 1024 };
 
-/// Versions and claims of one object id that are looked at; beyond it an object is not news but a log.
+/// Rows of one object that are opened; beyond it an object is not news but a log. Each member has its share of them.
 pub(super) const MAX_VERSIONS: usize = 1024;
 
 /// An object as read, with everything that says who may see it.
@@ -202,8 +203,8 @@ pub(super) fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
     of_type(group, kind).u64(date_added).done()
 }
 
-/// What is found once for many rows, when it is first needed. All of them are to have been there before the first is read: who
-/// came to keep one inside since is not looked for.
+/// What is found once for many rows, when it is first needed. All of them are to have been there before the first is read, or before
+/// [`Self::forget`]: who came to keep one inside since is not looked for.
 #[derive(Default)]
 pub(super) struct Reading<'a> {
     reporters: Option<DBRawIterator<'a>>,
@@ -225,6 +226,14 @@ impl Reading<'_> {
     pub(super) const fn asked_nobody_else(&self) -> bool {
         self.reporters.is_none()
     }
+}
+
+/// What is stored at a date.
+pub(super) fn stored(db: &Db, group: GroupId, date: u64) -> Result<Option<ObjectValue>, ReadError> {
+    let key = columns::object(group, date);
+    let Some(plain) = db.get_sealed(Cf::Objects, &key)? else { return Ok(None) };
+    let value = ObjectValue::decode(plain.as_slice());
+    value.map(Some).map_err(|_| damaged(Cf::Objects, &key, "does not decode"))
 }
 
 /// A row; `None` if it only stands for another.
@@ -324,6 +333,15 @@ fn reporters<'a>(
     Ok(found)
 }
 
+/// What is said of one object, as far as it is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// In order of date added: all, or the first and the newest of each member.
+    pub rows: Vec<ObjectView>,
+    /// Whether these tell whose the object is. Where they do not, nobody's word may hide another's.
+    pub tell_owner: bool,
+}
+
 impl Store {
     /// Rows of a column for many looks, as they are now.
     pub(super) fn rows_of(&self, cf: Cf) -> DBRawIterator<'_> {
@@ -405,15 +423,34 @@ impl Store {
         sealed.map_or(Ok(None), |sealed| read_row(&self.db, reading, &key, &sealed))
     }
 
-    /// Claims and versions of an object id, the first [`MAX_VERSIONS`], in order of date added.
+    /// Claims and versions of an object id, in order of date added; [`Self::versions_of`].
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn versions(&self, group: GroupId, id: &str) -> Result<Vec<ObjectView>, ReadError> {
-        self.versions_claimed(group, id, |_| true)
+        Ok(self.versions_of(group, id)?.rows)
     }
 
-    /// The same, of those that this member says; what others say is passed over unopened.
+    /// Claims and versions of an object id. Of more than [`MAX_VERSIONS`] the row that each member said first and of each, in
+    /// turn, the newest: how often one says it decides neither whose it is nor what is shown of others.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn versions_of(&self, group: GroupId, id: &str) -> Result<Versions, ReadError> {
+        let claims = Claims::stored(&self.db, &by_id(&self.db.vault, group, id))?;
+        let mut dates: BTreeSet<u64> = claims.said.iter().map(|(date, _)| *date).collect();
+        let mut tell_owner = claims.are_all();
+        if dates.len() > MAX_VERSIONS {
+            let firsts = Firsts::of(&claims, |date| stored(&self.db, group, date))?;
+            tell_owner = firsts.tell_owner();
+            dates = firsts.dates().collect();
+            let left = MAX_VERSIONS.saturating_sub(dates.len());
+            dates.extend(claims.newest(left));
+        }
+        Ok(Versions { rows: self.objects_at(group, dates, |view| view.id == id)?, tell_owner })
+    }
+
+    /// Those that this member says, the newest [`MAX_VERSIONS`] of them; what others say is passed over unopened.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -423,26 +460,9 @@ impl Store {
         id: &str,
         member: MemberId,
     ) -> Result<Vec<ObjectView>, ReadError> {
-        self.versions_claimed(group, id, |claim| claim.member == member.as_ref())
-    }
-
-    fn versions_claimed(
-        &self,
-        group: GroupId,
-        id: &str,
-        is_meant: impl Fn(&ClaimValue) -> bool,
-    ) -> Result<Vec<ObjectView>, ReadError> {
-        let prefix = by_id(&self.db.vault, group, id);
-        let mut dates = BTreeSet::new();
-        for row in self.db.scan(Cf::ById, &prefix, &prefix).take(MAX_VERSIONS) {
-            let (key, value) = row?;
-            let claim =
-                ClaimValue::decode(value.as_ref()).map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
-            if is_meant(&claim) {
-                dates.insert(claim.date_added);
-            }
-        }
-        self.objects_at(group, dates, |view| view.id == id)
+        let dates = self.dates_said_by(group, id, member)?;
+        let over = dates.len().saturating_sub(MAX_VERSIONS);
+        self.objects_at(group, dates.into_iter().skip(over), |view| view.id == id)
     }
 
     /// Rows of these dates that are there, as far as they are wanted.
@@ -485,73 +505,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::ops::ControlFlow;
-
-    use belfry_proto::{schema::Tlp, time::Timestamp};
-    use tempfile::TempDir;
-
-    use crate::store::{
-        EnvelopeRow, MessageState, PageQuery, ReadError, columns,
-        tests::{GROUP, commit, envelope, object, open, opened, page, with_objects},
-    };
-
-    #[test]
-    fn the_newest_of_a_type_come_first_and_no_more_of_them_than_are_asked_for() {
-        let folder = TempDir::new().unwrap();
-        let store = open(&folder);
-        for n in 1..=3 {
-            let names = [format!("{n}-a"), format!("{n}-b")];
-            commit(
-                &store,
-                with_objects(n, names.map(|name| object(&name, "2026-01-01T00:00:00Z", Tlp::Amber)).into()),
-            );
-        }
-        let all = page(&store, None, None, 10).rows;
-        let kind = all[0].kind.clone();
-        let newest = |before: Option<Timestamp>, examine: usize, most: usize| {
-            let mut dates = Vec::new();
-            let last = store.each_newest::<ReadError>(GROUP, &kind, (before, examine), |row| {
-                dates.push(row.date_added);
-                Ok(if dates.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            });
-            (dates, last.unwrap())
-        };
-        let dates: Vec<Timestamp> = all.iter().rev().map(|row| row.date_added).collect();
-        assert_eq!(newest(None, 10, 10), (dates.clone(), None));
-        assert_eq!(newest(None, 2, 10), (dates[..2].to_vec(), Some(dates[1])), "as far as may be looked");
-        assert_eq!(newest(None, 10, 3), (dates[..3].to_vec(), Some(dates[2])), "until enough was seen");
-        assert_eq!(newest(Some(dates[2]), 10, 10), (dates[3..].to_vec(), None), "from where that ended");
-        let none = store.each_newest::<ReadError>(GROUP, "ind", (None, 10), |_| panic!("a prefix of a type"));
-        assert_eq!(none.unwrap(), None);
-    }
-
-    #[test]
-    fn what_others_say_is_not_opened_where_one_members_versions_are_asked_for() {
-        let folder = TempDir::new().unwrap();
-        let store = open(&folder);
-        commit(&store, with_objects(1, vec![object("a", "", Tlp::Green)]));
-        let other = opened(2, 3, vec![object("a", "", Tlp::Amber)]);
-        commit(&store, EnvelopeRow { state: MessageState::Opened, content: Some(other), ..envelope(2) });
-        let all = store.versions(GROUP, "indicator--a").unwrap();
-        let key = columns::object(GROUP, all[1].date_added.as_micros());
-        store.db.rocks.put_cf(store.db.cf(columns::Cf::Objects), key, b"damaged").unwrap();
-        assert!(store.versions(GROUP, "indicator--a").is_err());
-        assert_eq!(store.versions_by(GROUP, "indicator--a", all[0].member).unwrap(), all[..1]);
-    }
-
-    #[test]
-    fn a_damaged_row_is_an_error_that_names_it() {
-        let folder = TempDir::new().unwrap();
-        let store = open(&folder);
-        commit(&store, with_objects(1, vec![object("a", "", Tlp::Green)]));
-        let cf = store.db.cf(columns::Cf::Objects);
-        let (key, mut value) =
-            store.db.rocks.iterator_cf(cf, rocksdb::IteratorMode::Start).next().unwrap().unwrap();
-        *value.last_mut().unwrap() ^= 1;
-        store.db.rocks.put_cf(cf, &key, &value).unwrap();
-        let error =
-            store.page(GROUP, &PageQuery { after: None, kinds: None, examine: 10 }).unwrap_err().to_string();
-        assert!(error.contains("objects") && error.contains(&hex::encode(&key)), "{error}");
-    }
-}
+mod tests;

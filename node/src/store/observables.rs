@@ -20,7 +20,8 @@ use rocksdb::DBRawIterator;
 use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
-    objects::{MAX_VERSIONS, ObjectView, Reading, read_row},
+    objects::{ObjectView, Reading, read_row},
+    ownership::MOST_CLAIMS,
     presence::{Named, Of},
     values::ClaimValue,
     vault::damaged,
@@ -66,7 +67,7 @@ impl Entered {
     }
 
     /// The newest of each in turn, until there are as many as may be.
-    fn shared(by_member: &[Vec<u64>], all: usize, more: bool) -> Self {
+    pub(super) fn shared(by_member: &[Vec<u64>], all: usize, more: bool) -> Self {
         let longest = by_member.iter().map(Vec::len).max().unwrap_or_default();
         let turns = (0..longest).flat_map(|turn| by_member.iter().filter_map(move |dates| dates.get(turn)));
         let mut chosen = BTreeSet::new();
@@ -83,8 +84,9 @@ impl Entered {
     }
 }
 
-/// Many looks, one after the other: what it takes to look is made once, when first needed, and sees what was there then.
-/// For a question, not to be kept: what is written meanwhile cannot be let go on disk.
+/// Many looks, one after the other: what it takes to look into an index is made once, when first needed, and sees what was there
+/// then. Rows, and a value that is known to be named by one row, are seen as they are: such a row may be newer than what an
+/// index shows, and who keeps it inside is looked for anew after each look for a value. For a question, not to be kept: what is written meanwhile cannot be let go on disk.
 pub struct Looks<'a> {
     store: &'a Store,
     observables: Option<DBRawIterator<'a>>,
@@ -106,6 +108,7 @@ impl<'a> Looks<'a> {
         value: &str,
         most: Most,
     ) -> Result<Entered, ReadError> {
+        self.reading.forget();
         let prefix = self.store.prefix(group, kind, value);
         match self.store.db.presence.named(&prefix) {
             Named::Never => Ok(Entered::default()),
@@ -124,6 +127,7 @@ impl<'a> Looks<'a> {
         sought: &[Sought<'_>],
         held: usize,
     ) -> Result<Option<Vec<Entered>>, ReadError> {
+        self.reading.forget();
         let (store, mut places) = (self.store, Vec::new());
         let (mut found, mut dates) = (vec![Entered::default(); sought.len()], 0);
         for ((n, Sought { group, kind, value, most }), found) in sought.iter().enumerate().zip(&mut found) {
@@ -213,7 +217,7 @@ impl<'a> Looks<'a> {
         }
         let rows = self.by_id.get_or_insert_with(|| store.db.searched(Cf::ById));
         rows.seek(&prefix);
-        while claims.len() < MAX_VERSIONS
+        while claims.len() < MOST_CLAIMS
             && let Some((key, value)) = rows.item().filter(|(key, _)| key.starts_with(&prefix))
         {
             let fault = || damaged(Cf::ById, key, "does not decode");
@@ -226,6 +230,32 @@ impl<'a> Looks<'a> {
         claims.sort_unstable();
         claims.dedup();
         Ok(claims)
+    }
+
+    /// Whether all that is said of an object is the row of this date, by one member; opens nothing. Of a row that is newer than what
+    /// this sees of the index it is not.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn is_sole(&mut self, group: GroupId, id: &str, date_added: Timestamp) -> Result<bool, ReadError> {
+        let store = self.store;
+        let prefix = Key::group(group).bytes(&store.object_tag(group, id)).done();
+        let rows = self.by_id.get_or_insert_with(|| store.db.searched(Cf::ById));
+        rows.seek(&prefix);
+        let first = match rows.item().filter(|(key, _)| key.starts_with(&prefix)) {
+            Some((key, value)) => {
+                let claim =
+                    ClaimValue::decode(value).map_err(|_| damaged(Cf::ById, key, "does not decode"))?;
+                Some(claim.date_added)
+            }
+            None => None,
+        };
+        if first.is_some() {
+            rows.next();
+        }
+        let is_one = !rows.key().is_some_and(|key| key.starts_with(&prefix));
+        store.db.ended(rows)?;
+        Ok(is_one && first == Some(date_added.as_micros()))
     }
 
     /// The object added to a group at exactly this time.
@@ -366,6 +396,23 @@ mod tests {
         assert!(looks.object_at(GROUP, found[0]).unwrap().is_some());
         assert!(looks.reading.asked_nobody_else(), "nobody else says it");
         assert_eq!(looks.claims_of(GROUP, "indicator--a").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_row_that_came_since_the_first_look_is_not_taken_for_the_only_one() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let say = |n: u64, version: &str| {
+            commit(&store, with_objects(n, vec![object("a", version, Tlp::Amber)]));
+            store.versions(GROUP, "indicator--a").unwrap().pop().unwrap().date_added
+        };
+        let first = say(1, "2026-01-01T00:00:00Z");
+        let mut looks = store.looks();
+        assert!(looks.is_sole(GROUP, "indicator--a", first).unwrap());
+        assert!(!looks.is_sole(GROUP, "indicator--b", first).unwrap());
+        let second = say(2, "2026-01-02T00:00:00Z");
+        assert!(!looks.is_sole(GROUP, "indicator--a", second).unwrap());
+        assert!(!store.looks().is_sole(GROUP, "indicator--a", first).unwrap());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Who said it first by (created, message id), except that one whose word arrives more than a quarter of an hour after its
 //! `created` never displaces one that is here: a member who could take an id by backdating would own whatever it wished. Of an
-//! object that is said more often than is looked at nobody is known to be the owner: what that one alone may do, nobody may.
+//! object that is said more often than is looked at nobody is known to be the owner: what that one alone may do, nobody may, and
+//! whoever is shown the object is shown what each member says of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +20,8 @@ use prost::Message;
 use super::{
     ReadError,
     columns::Cf,
-    objects::MAX_VERSIONS,
+    db::Db,
+    observables::Entered,
     values::{ClaimValue, ObjectValue},
     vault::damaged,
 };
@@ -27,6 +29,10 @@ use super::{
 /// How late a claim may arrive and still displace an earlier-shown one. Below gossip's own delays,
 /// nodes would disagree on ordinary days; above, backdating pays.
 const LATE: Duration = Duration::from_secs(15 * 60);
+
+/// Entries of one object that are read, and not opened, to find out whose it is. Too low ⇒ whoever says an object often has nobody
+/// own it, too high ⇒ a look at such an object takes longer than a tenth of a second.
+pub(crate) const MOST_CLAIMS: usize = if cfg!(test) { 2_048 } else { 65_536 };
 
 /// Rows opened to find out whose an object is: more than members ever say one. Too low ⇒ of an object that many say nobody knows
 /// whose it is, too high ⇒ whoever says again what others said has so many opened.
@@ -99,7 +105,7 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Of these rows; those behind [`MAX_VERSIONS`] need not be all.
+    /// Of these rows; those behind [`MOST_CLAIMS`] need not be all.
     pub(super) fn of<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         rows: impl Iterator<Item = Result<(K, V), ReadError>>,
     ) -> Result<Self, ReadError> {
@@ -108,10 +114,30 @@ impl Claims {
             let (key, value) = row?;
             let entry = ClaimValue::decode(value.as_ref())
                 .map_err(|_| damaged(Cf::ById, key.as_ref(), "does not decode"))?;
-            claims.is_cut |= n >= MAX_VERSIONS;
+            claims.is_cut |= n >= MOST_CLAIMS;
             claims.said.insert((entry.date_added, entry.member));
         }
         Ok(claims)
+    }
+
+    /// By what is stored, of the object with this place in [`Cf::ById`].
+    pub(super) fn stored(db: &Db, object: &[u8]) -> Result<Self, ReadError> {
+        Self::of(db.scan(Cf::ById, object, object).take(MOST_CLAIMS + 1))
+    }
+
+    /// Whether these are all.
+    pub(super) const fn are_all(&self) -> bool {
+        !self.is_cut
+    }
+
+    /// When rows were added, at most so many: the newest of each member in turn, so that nobody's are crowded out.
+    pub(super) fn newest(&self, most: usize) -> impl Iterator<Item = u64> + use<> {
+        let mut by_member: BTreeMap<&[u8], Vec<u64>> = BTreeMap::new();
+        for (date, member) in self.said.iter().rev() {
+            by_member.entry(member.as_slice()).or_default().push(*date);
+        }
+        let by_member: Vec<Vec<u64>> = by_member.into_values().collect();
+        Entered::shared(&by_member, most, false).dates.into_iter().map(Timestamp::as_micros)
     }
 }
 
@@ -164,6 +190,16 @@ impl Firsts {
         found.opened = opened.len();
         found.rows = firsts.into_values().collect();
         Ok(found)
+    }
+
+    /// Whether they tell whose the object is.
+    pub(super) const fn tell_owner(&self) -> bool {
+        !self.is_cut
+    }
+
+    /// When they were added.
+    pub(super) fn dates(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().map(|row| row.added.as_micros())
     }
 
     /// Who owns the object, or did while `gone` was still here.

@@ -28,7 +28,7 @@ use super::{
     feed::Feed,
     messages,
     objects::{self, MAX_VERSIONS},
-    ownership::Claims,
+    ownership::{Claims, MOST_CLAIMS},
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
     vault::damaged,
@@ -456,12 +456,13 @@ pub(super) fn row(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Option<Obj
 
 /// Claims of the object with this place in [`Cf::ById`]; opens none.
 pub(super) fn claims_of(txn: &Txn<'_>, object: &[u8]) -> Result<Claims, ReadError> {
-    Claims::of(txn.prefixed(Cf::ById, object, MAX_VERSIONS + 1)?.into_iter().map(Ok))
+    Claims::of(txn.prefixed(Cf::ById, object, MOST_CLAIMS + 1)?.into_iter().map(Ok))
 }
 
-/// Every row of an object, oldest first.
+/// Rows of an object, oldest first: every one, of no more than are looked at.
 pub(super) fn rows_of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Vec<(u64, ObjectValue)>, ReadError> {
-    let claims = claims_of(txn, &objects::by_id(&txn.db.vault, group, id))?;
+    let object = objects::by_id(&txn.db.vault, group, id);
+    let claims = Claims::of(txn.prefixed(Cf::ById, &object, MAX_VERSIONS + 1)?.into_iter().map(Ok))?;
     let dates: BTreeSet<u64> = claims.said.into_iter().map(|(date, _)| date).collect();
     let mut rows = Vec::new();
     for date in dates {

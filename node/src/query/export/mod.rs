@@ -23,7 +23,10 @@ use belfry_proto::{
 
 pub(super) use self::gathering::Gathering;
 pub use self::profile::ExportView;
-use super::{Inner, Principal, Query, QueryError, Readable, authorise::admit, release::Released, said::Said};
+use super::{
+    Inner, Principal, Query, QueryError, Readable, authorise::admit, claims::InForce, release::Released,
+    said::Said,
+};
 use crate::{
     clock,
     config::{Export, Format},
@@ -186,18 +189,16 @@ impl Inner {
         gathering: &mut Gathering<'_>,
     ) -> Result<(), QueryError> {
         let (survey, mut looks) = (self.survey(group)?, self.store.looks());
+        let mut in_force = InForce::of(self, principal);
         let mut query =
             PageQuery { after: None, kinds: Some(vec!["indicator".to_owned()]), examine: STRETCH };
         loop {
             let page = self.store.page(group, &query)?;
             for row in page.rows.into_iter().filter_map(|row| admit(principal, row)) {
-                let (date, tag) = (row.date_added(), self.tag_of(&row));
-                let row = if survey.is_repeated(&tag) {
-                    self.in_force(&mut looks, principal, row)?
-                } else {
-                    Some(row)
-                };
-                let Some(row) = row.filter(|row| row.date_added() == date) else { continue };
+                let tag = self.tag_of(&row);
+                if survey.is_repeated(&tag) && !in_force.is(tag, &row)? {
+                    continue;
+                }
                 if let Some((released, indicator, values)) = gathering.takes(row) {
                     let shown = released.object();
                     // Counts and times tell of what they are made of, so that has to be allowed out, too.

@@ -17,9 +17,7 @@ use belfry_proto::{
 use serde::Deserialize;
 
 use crate::query::{
-    Inner, Principal, QueryError, Shown,
-    authorise::admit,
-    claims,
+    Inner, Principal, QueryError, claims,
     release::{Released, frees_at, release},
 };
 
@@ -74,10 +72,11 @@ impl Inner {
             if found.contains_key(&id) || found.len() >= MOST {
                 continue;
             }
-            let rows = self.store.versions(group, &id)?;
-            let rows: Vec<Shown> = rows.into_iter().filter_map(|row| admit(principal, row)).collect();
             // The newest that may: the same words may have been said under several markings.
-            let said = claims::shown(rows).into_iter().rev().filter(|row| !row.is_tombstone());
+            let said = claims::shown(self.claimed(principal, group, &id)?)
+                .into_iter()
+                .rev()
+                .filter(|row| !row.is_tombstone());
             for row in said.filter(|row| !row.tells_on_author()) {
                 let frees = frees_at(&policy, &row, now);
                 changes = changes.into_iter().chain(frees).min();

@@ -386,6 +386,8 @@ impl Inner {
     ) -> Result<(), QueryError> {
         // Each object is looked at once, however many versions of it name the value.
         let (mut seen, mut in_force) = (BTreeSet::new(), BTreeMap::new());
+        // Of these nobody is known to be the owner: what one says stands beside what others do.
+        let mut unowned = BTreeSet::<String>::new();
         for (date, is_exact) in dates.iter().copied() {
             let Some(row) = looks.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
                 continue;
@@ -393,20 +395,29 @@ impl Inner {
             // An observable has no versions, and a file's id is made of some of its values: what one says of it stands
             // beside what others do.
             let is_fact = is_observable(row.kind()) && !row.is_revoked();
-            let key = (row.id().to_owned(), is_fact.then(|| row.member()));
+            let stands_beside = is_fact || unowned.contains(row.id());
+            let mut key = (row.id().to_owned(), stands_beside.then(|| row.member()));
             if seen.contains(&key) {
                 continue;
             }
             let row = if is_fact {
                 Some(row)
             } else {
-                match in_force.remove(&key.0) {
+                match in_force.remove(&key) {
                     Some(known) => known,
-                    None => self.in_force(looks, principal, row)?,
+                    None => {
+                        let member = row.member();
+                        let (found, is_owners) = self.in_force(looks, principal, row)?;
+                        if !is_owners {
+                            unowned.insert(key.0.clone());
+                            key.1 = Some(member);
+                        }
+                        found
+                    }
                 }
             };
             let Some(row) = row else {
-                in_force.insert(key.0, None);
+                in_force.insert(key, None);
                 continue;
             };
             let is_newest = row.date_added() == date;
@@ -424,7 +435,7 @@ impl Inner {
                 hits.push(Hit { row, matched, said });
             } else if !is_fact {
                 // Another row of it may name the value.
-                in_force.insert(key.0, Some(row));
+                in_force.insert(key, Some(row));
             }
         }
         Ok(())

@@ -11,19 +11,17 @@ use belfry_proto::{
     stix::object::is_finding,
     time::Timestamp,
 };
-use prost::Message;
 
 use crate::store::{
     ReadError,
-    columns::{self, Cf, Key},
+    columns::{Cf, Key},
     db::Db,
-    objects::{self, MAX_VERSIONS},
+    objects,
     ownership::{Claims, Firsts, Owner},
     presence::Of,
     removal::End,
     txn::Txn,
     values::ObjectValue,
-    vault::damaged,
 };
 
 /// Where rows by object begin, behind all that is due: no time does.
@@ -169,12 +167,7 @@ impl Known {
 
 /// Whose an object is, by what is stored.
 fn owner(db: &Db, group: GroupId, object: &[u8]) -> Result<Owner, ReadError> {
-    let claims = Claims::of(db.scan(Cf::ById, object, object).take(MAX_VERSIONS + 1))?;
-    let firsts = Firsts::of(&claims, |date| {
-        let key = columns::object(group, date);
-        let Some(plain) = db.get_sealed(Cf::Objects, &key)? else { return Ok(None) };
-        let value = ObjectValue::decode(plain.as_slice());
-        value.map(Some).map_err(|_| damaged(Cf::Objects, &key, "does not decode"))
-    })?;
+    let claims = Claims::stored(db, object)?;
+    let firsts = Firsts::of(&claims, |date| objects::stored(db, group, date))?;
     Ok(firsts.owner(None))
 }

@@ -10,8 +10,8 @@ use super::*;
 use crate::{
     clock,
     store::{
-        Aged, Change, Committed, EnvelopeRow, MessageState, ObjectRow, ObjectView, OpenedRows, Page,
-        PageQuery, Store,
+        Aged, Change, Committed, EnvelopeRow, MOST_CLAIMS, MessageState, Most, ObjectRow, ObjectView,
+        OpenedRows, Page, PageQuery, Store,
         tests::{GROUP, commit, envelope, id, object, open, opened},
     },
 };
@@ -212,10 +212,15 @@ fn what_another_member_asked_of_its_own_word_leaves_nothing_due_when_that_goes()
 
 #[test]
 fn an_object_past_its_retention_that_another_says_too_is_met_where_it_surfaced() {
-    let folder = TempDir::new().unwrap();
-    let store = open(&folder);
-    let until = Timestamp::from_micros(clock::now().as_micros() + 1_000_000);
-    commit(&store, whole(under(1, 2, "a", until)));
+    // However long the first commit takes, it has to come before the end.
+    let before_its_end = |wait: u64| {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let until = Timestamp::from_micros(clock::now().as_micros() + wait);
+        commit(&store, whole(under(1, 2, "a", until)));
+        (versions(&store, "a")[0].date_added < until).then_some((folder, store, until))
+    };
+    let (_folder, store, until) = (0..10).find_map(|n| before_its_end(1_000_000 << n)).unwrap();
     commit(&store, under(2, 3, "a", Timestamp::ZERO));
     commit(&store, under(3, 2, "b", Timestamp::ZERO));
     while clock::now() <= until {
@@ -386,11 +391,54 @@ fn whoever_says_an_object_more_often_than_is_looked_at_does_not_own_it_and_opens
     let kept = || versions(&store, "a").into_iter().filter(|row| row.member == MemberId::new([3; 16]));
     assert!(kept().all(|row| row.kept_until == Some(until)));
     // The owner's claim is but one of them all: of those that are looked at, another member's may be the first.
-    commit(&store, many(3, 3, "a", objects::MAX_VERSIONS + 1, Timestamp::ZERO));
+    commit(&store, many(3, 3, "a", MOST_CLAIMS + 1, Timestamp::ZERO));
     assert!(kept().count() >= objects::MAX_VERSIONS - 1);
     assert!(kept().all(|row| row.kept_until == Some(until)), "nobody is known to own it");
     let owner = ownership_of(&store, "a");
     assert_eq!(owner, crate::store::ownership::Owner::Unknown);
+}
+
+#[test]
+fn nothing_that_others_say_is_passed_over_however_often_they_say_it() {
+    let folder = TempDir::new().unwrap();
+    let (store, until) = (open(&folder), later());
+    let count = objects::MAX_VERSIONS + 100;
+    commit(&store, under(1, 2, "a", until));
+    commit(&store, otherwise(many(2, 3, "a", count, Timestamp::ZERO)));
+    end_all(&store, until);
+    let mut surfaced = 0;
+    let all = store.each_object(GROUP, None, |row| {
+        surfaced += usize::from(row.surfaced.is_some());
+        std::ops::ControlFlow::Continue(())
+    });
+    assert!(all.unwrap().is_continue());
+    assert_eq!(surfaced, count + 1);
+}
+
+#[test]
+fn who_came_to_keep_an_object_inside_keeps_there_what_is_found_after_that() {
+    let folder = TempDir::new().unwrap();
+    let (store, first) = (open(&folder), later());
+    let last = Timestamp::from_micros(first.as_micros() + FAR);
+    commit(&store, under(1, 2, "a", first));
+    commit(&store, otherwise(under(2, 3, "a", Timestamp::ZERO)));
+    store.until_present();
+    let most = Most { by_member: 9, all: 9 };
+    let mut looks = store.looks();
+    let mut kept = |value: &str| {
+        let dates = looks.entered(GROUP, "ipv4-addr", value, most).unwrap().dates;
+        let row = looks.object_at(GROUP, dates[0]).unwrap().unwrap();
+        (row.member, row.kept_until)
+    };
+    assert_eq!(kept("198.51.100.7"), (MemberId::new([3; 16]), Some(first)));
+    commit(&store, under(3, 4, "a", last));
+    let mut news = under(4, 5, "a", Timestamp::ZERO);
+    for object in news.content.iter_mut().flat_map(|content| &mut content.objects) {
+        object.raw = b"{\"name\":\"news\"}".to_vec();
+        object.observables = vec![("ipv4-addr".to_owned(), "198.51.100.9".to_owned())];
+    }
+    commit(&store, news);
+    assert_eq!(kept("198.51.100.9"), (MemberId::new([5; 16]), Some(last)));
 }
 
 #[test]

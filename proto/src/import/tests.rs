@@ -1,4 +1,5 @@
 mod endpoints;
+mod mails;
 mod relations;
 
 use proptest::prelude::*;
@@ -79,48 +80,6 @@ fn prose_gives_what_it_means_and_tells_what_it_leaves_out() {
 }
 
 #[test]
-fn of_a_mail_only_its_senders_values_are_taken() {
-    let mail = "Received: from mx.bank.example (mx.bank.example [203.0.113.5])\n by in.bank.example\n\
-        From: \"Bank\" <it@evil.example>\nTo: jan@bank.example\nCc: an@bank.example\nSubject: look\n\n\
-        Go to hxxp://evil[.]example/login\n\
-        QmVsZnJ5IGlzIGEgbm9kZSBmb3Igc2hhcmluZyB0aHJlYXQgaW50ZWxsaWdlbmNlIG\n";
-    let found = import(Format::Text, mail);
-    assert!(
-        skipped(&found).iter().all(|line| line.contains("recipient") || line.contains("encoded")),
-        "{found:?}"
-    );
-    let expected = ["email-addr it@evil.example", "url http://evil.example/login"].map(str::to_owned);
-    assert_eq!(values(&objects(found)), expected.into());
-}
-
-#[test]
-fn a_mails_text_is_read_whatever_it_was_sent_in_and_attachments_are_told() {
-    let line = "QmVsZnJ5IGlzIGEgbm9kZSBmb3Igc2hhcmluZyB0aHJlYXQgaW50ZWxsaWdlbmNl";
-    let mail = format!(
-        "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b1\n\n--bound1\n\
-        Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n\
-        R28gdG8gaHR0cDovL2V2aWwuZXhhbXBsZS9sb2dpbg0Kb3IgMTk4LjUxLjEwMC43OjQ0MywgYXNr\n\
-        IGNhZsOpQGV2aWwuZXhhbXBsZSBvZiBpdC4NCg==\n\n--bound1\n\
-        Content-Type: application/zip\nContent-Transfer-Encoding: base64\n\n{line}\n--bound1\n\
-        Content-Transfer-Encoding: base64\n\n!{line}\n--bound1--\nevil[.]example\nevil[.]example\n"
-    );
-    let found = import(Format::Text, &mail);
-    assert_eq!(
-        skipped(&found),
-        ["line 15 is encoded; paste it as text", "line 22 stands in the file before"],
-        "lines keep their numbers"
-    );
-    let expected = [
-        "domain-name evil.example",
-        "email-addr café@evil.example",
-        "email-addr it@evil.example",
-        "ipv4-addr 198.51.100.7",
-        "url http://evil.example/login",
-    ];
-    assert_eq!(values(&objects(found)), expected.map(str::to_owned).into());
-}
-
-#[test]
 fn a_table_is_read_by_its_columns() {
     let table = "IOC;Kind;Note;TLP;valid_until\nevil[.]example;domain;\"a; b\";amber;2027-01-01\n\
         198.51.100.7;ip;;green;\n;ip;;;\nnot an ip;ip;;;\nx;imphash;;;\nevil.example;domain;;;\n";
@@ -198,23 +157,6 @@ fn a_byte_order_mark_changes_nothing_in_any_format() {
 }
 
 #[test]
-fn a_mails_broken_lines_are_put_together_before_values_are_read() {
-    let mail = "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b1\n\n--bound1\n\
-        Content-Transfer-Encoding: quoted-printable\n\nGo to http://evil.example/lo=\ngin?a=3Db=\n&c and\n\
-        to bob@bank.example again=0A\nhxxp://b=C3=\n=A9.example/\n--bound1\n\nhttp://c.example/?x=3D1\nhttp://c.example/?x=3D1\n";
-    let found = import(Format::Text, mail);
-    assert_eq!(skipped(&found), ["line 16 stands in the file before"], "lines keep their numbers");
-    let expected = [
-        "email-addr bob@bank.example",
-        "email-addr it@evil.example",
-        "url http://c.example/?x=3D1",
-        "url http://evil.example/login?a=b&c",
-        "url http://xn--b-bga.example/",
-    ];
-    assert_eq!(values(&objects(found)), expected.map(str::to_owned).into());
-}
-
-#[test]
 fn what_a_misp_keeps_to_itself_stays_there_and_still_narrows() {
     let tags = json!({"Tag": [{"name": "case-7", "local": 1}, {"name": "osint", "local": 0}, {"name": "tlp:amber", "local": true}]});
     let more = json!({"Galaxy": [{"type": "threat-actor", "GalaxyCluster": [
@@ -283,7 +225,7 @@ fn pages_sightings_and_relations_of_an_event_are_taken_or_told() {
     assert_eq!(
         skipped(&found),
         [
-            "Event.Object[0] relates to 2 others, which is left out: at one end or the other stands not one thing",
+            "Event.Object[0] has relations that are left out (2): at one end or the other stands not one thing",
             "Event.EventReport[1] was deleted at its source",
         ]
     );

@@ -30,8 +30,8 @@ fn relations_of_an_events_objects_are_told_where_each_end_is_one_thing() {
         [
             "Event.Object[1].Attribute[1] is of type text, which tells nothing to look for",
             "Event.Object[0].ObjectReference[3] was deleted at its source",
-            "Event.Object[0] relates to 2 others, which is left out: at one end or the other stands not one thing",
-            "Event.Object[1] relates to 1 others, which is left out: at one end or the other stands not one thing",
+            "Event.Object[0] has relations that are left out (2): at one end or the other stands not one thing",
+            "Event.Object[1] has relations that are left out (1): at one end or the other stands not one thing",
         ]
     );
     let objects = objects(found);

@@ -248,6 +248,34 @@ fn pages_sightings_and_relations_of_an_event_are_taken_or_told() {
 }
 
 #[test]
+fn what_no_object_has_room_for_is_told_and_the_rest_of_an_event_is_taken() {
+    let long = "\"".repeat(crate::limits::MAX_OBJECT / 2);
+    let attributes = json!([
+        attribute(10, "domain", "evil.example", &json!({})),
+        attribute(11, "text", &long, &json!({})),
+        attribute(12, "yara", &long, &json!({})),
+    ]);
+    let more = json!({"EventReport": [{"uuid": format!("{UUID}60"), "name": "All of it", "content": long}]});
+    let found = import(Format::Misp, &event(&attributes, &more));
+    let told = skipped(&found);
+    assert_eq!(told.len(), 3, "{told:?}");
+    for (told, path) in told.iter().zip(["Attribute[1]", "Attribute[2]", "EventReport[0]"]) {
+        assert!(told.starts_with(&format!("Event.{path} has 52")), "{told}");
+        assert!(told.ends_with("more than one object has room for"), "{told}");
+    }
+    assert_eq!(values(&objects(found)), ["domain-name evil.example".to_owned()].into());
+}
+
+#[test]
+fn what_cannot_be_taken_of_an_attributes_tags_is_told_once_however_many_values_it_has() {
+    let tags =
+        json!({"distribution": "4", "Tag": [{"name": "tlp:purple"}, {"name": "case-7", "local": true}]});
+    let attributes = json!([attribute(10, "domain|ip", "evil.example|198.51.100.7", &tags)]);
+    let told = skipped(&import(Format::Misp, &event(&attributes, &json!({}))));
+    assert_eq!(told.len(), 3, "{told:?}");
+}
+
+#[test]
 fn an_event_becomes_its_values_and_nothing_else() {
     let attributes = json!([
         attribute(10, "domain|ip", "evil.example|198.51.100.7", &json!({})),

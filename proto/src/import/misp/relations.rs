@@ -99,8 +99,8 @@ fn relationship(reference: &Reference, (from, to): (&End, &End), frame: &Frame) 
     told
 }
 
-/// A relation's name as STIX writes it (STIX 2.1 §5.1); what is no word is `related-to`, by which guards learn of an
-/// indicator's other end nothing.
+/// A relation's name as STIX writes it (STIX 2.1 §5.1); what is no word is `related-to`. By its name guards tell whose
+/// the other end is: of an indicator's only `based-on` and `indicates` make it the adversary's.
 fn name(said: &str) -> String {
     let name: String = said.trim().to_ascii_lowercase().replace(['_', ' '], "-");
     let is_word = name.starts_with(|c: char| c.is_ascii_lowercase())

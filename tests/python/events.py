@@ -156,7 +156,8 @@ class Events(unittest.TestCase):
         values = set()
         for event in self.events:
             if self.allowed(profile, event):
-                values |= {(kind, value) for attribute in event.attributes if attribute.to_ids
+                sought = [each for each in event.attributes if each.to_ids and not each.is_of_certificate()]
+                values |= {(kind, value) for attribute in sought
                            for kind, value in attribute.values if not attribute.ended(kind, self.now)}
         values = {value for value in values if value[0] in formats.KINDS[profile["format"]]}
         return {value for value in values if profile["warned"] or not self.lists.block(*value)}

@@ -18,7 +18,7 @@ class Lists:
             with open(path, encoding="utf-8") as file:
                 one = json.load(file)
             # Of these types of MISP's: what they name.
-            kinds = {kind for of in one["matching_attributes"] for kind in misp.TYPES.get(of, [])}
+            kinds = {kind for of in one["matching_attributes"] if not of.startswith("x509-") for kind in misp.TYPES.get(of, [])}
             if "ip" in kinds:
                 kinds |= {"ipv4-addr", "ipv6-addr"}
             for entry in one["list"]:

@@ -19,6 +19,7 @@ TYPES = {
     "filename": ["file-name"], "malware-sample": ["file-name", "md5"], "vulnerability": ["cve"],
     **{kind: [kind] for kind in [*HASHES, "ssdeep", "tlsh"]},
     **{f"filename|{kind}": ["file-name", kind] for kind in [*HASHES, "ssdeep", "tlsh"]},
+    **{f"x509-fingerprint-{kind}": [kind] for kind in ["md5", "sha1", "sha256"]},
 }
 RULES = {"yara": "yar", "sigma": "yml", "snort": "rules"}
 PROSE = {"text", "comment", "other"}
@@ -126,6 +127,10 @@ class Attribute(NamedTuple):
     to_ids: bool
     seen: float
 
+    def is_of_certificate(self):
+        """Whether its hash is no file's: lookup finds it, and it stands in no list of files."""
+        return self.type.startswith("x509-fingerprint-")
+
     def ended(self, kind, now):
         return now - self.seen > LIFETIMES.get(kind, 3650) * 86400
 
@@ -173,7 +178,8 @@ def unrelated(place, event, became):
         taken = [item for item in thing["Attribute"] if item["uuid"] in became and item["type"] in TYPES]
         if thing.get("deleted") or not taken:
             continue
-        is_file = any(kind in [*HASHES, "ssdeep", "tlsh", "file-name"] for item in taken for kind in TYPES[item["type"]])
+        is_file = any(kind in [*HASHES, "ssdeep", "tlsh", "file-name"] for item in taken for kind in TYPES[item["type"]]
+                      if not item["type"].startswith("x509-"))
         if thing["name"] == "file" and is_file:
             became[thing["uuid"]] = thing["uuid"]
         elif len(taken) == 1:

@@ -96,8 +96,12 @@ impl Roles {
         let kind = properties.get("relationship_type").and_then(Value::as_str).unwrap_or_default();
         let (source, target) = (properties.get("source_ref"), properties.get("target_ref"));
         let is_offensive = |end: Option<&Value>| {
-            let kind = end.and_then(Value::as_str).and_then(|id| id.split_once("--")).map(|(kind, _)| kind);
-            kind.is_some_and(|kind| OFFENSIVE.contains(&kind))
+            let of = end.and_then(Value::as_str).and_then(|id| id.split_once("--")).map(|(of, _)| of);
+            match of {
+                // What it has to do with otherwise may be a victim's, as who its host was seen to reach.
+                Some("indicator") => matches!(kind, "based-on" | "indicates"),
+                of => of.is_some_and(|of| OFFENSIVE.contains(&of)),
+            }
         };
         if kind == "targets" || kind == "compromises" {
             self.all(target, Role::Victim);

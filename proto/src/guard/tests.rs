@@ -107,6 +107,23 @@ fn a_value_is_judged_by_whose_it_is() {
 }
 
 #[test]
+fn an_indicator_makes_the_adversarys_only_what_it_indicates_or_is_based_on() {
+    let mailbox = json!({"type": "email-addr", "id": format!("email-addr--{}01", &UUID[..34]), "value": "jan@evil.example"});
+    let mailbox = Object::parse(&serde_json::to_vec(&mailbox).unwrap()).unwrap();
+    let indicator = object("indicator", 2, &json!({"pattern": "[domain-name:value = 'evil.example']"}));
+    let role = |kind: &str| {
+        let ends =
+            json!({"relationship_type": kind, "source_ref": indicator.id(), "target_ref": mailbox.id()});
+        let objects = [mailbox.clone(), indicator.clone(), object("relationship", 3, &ends)];
+        report(&objects, GOING).objections[0].role
+    };
+    assert_eq!(role("based-on"), Role::Adversary);
+    assert_eq!(role("indicates"), Role::Adversary);
+    assert_eq!(role("related-to"), Role::Unknown);
+    assert_eq!(role("communicates-with"), Role::Unknown);
+}
+
+#[test]
 fn own_and_known_values_in_patterns_are_told() {
     let indicator = |n, pattern: &str| object("indicator", n, &json!({"pattern": pattern}));
     let told = said(&[

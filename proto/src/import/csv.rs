@@ -141,7 +141,7 @@ pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result
     let names = reader.headers().map_err(|error| fault(&error))?.clone();
     let columns = columns(&names, &options.mapping)?;
     let out = Rows::new(options);
-    let mut seen: BTreeSet<(Observable, Option<u16>)> = BTreeSet::new();
+    let mut seen: BTreeSet<(Observable, Option<u16>, bool)> = BTreeSet::new();
     let mut row = csv::StringRecord::new();
     let mut count = 0;
     while reader.read_record(&mut row).map_err(|error| fault(&error))? {
@@ -186,7 +186,8 @@ pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result
                 continue;
             }
         };
-        if !seen.insert((item.observable.clone(), item.port)) {
+        // A file and a certificate may have one hash, and are two things.
+        if !seen.insert((item.observable.clone(), item.port, item.is_of_file())) {
             import.skip(place, Why::Twice);
             continue;
         }

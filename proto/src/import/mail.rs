@@ -4,7 +4,7 @@
 //! the text stands in one, and blank ones stand for the others. Nothing grows much: both encodings are longer than what they
 //! carry, and bytes that are no text become one sign each.
 
-use std::{borrow::Cow, mem};
+use std::{borrow::Cow, collections::BTreeSet, mem};
 
 use base64::{
     Engine, alphabet,
@@ -20,6 +20,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
+
+/// Bytes of what stands between parts (RFC 2046 §5.1.1).
+const MAX_BOUNDARY: usize = 70;
+/// Parts with parts of their own in one mail; a mail that holds mails has some.
+const MAX_BOUNDARIES: usize = 1_000;
 
 /// Whether a text begins with the header of a mail, its sender's line among the first fields.
 pub(super) fn begins(text: &str) -> bool {
@@ -60,25 +65,114 @@ impl Encoding {
     }
 }
 
+/// What a part holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Text,
+    /// A mail with a header of its own.
+    Mail,
+    Other,
+}
+
 /// A part of a mail on its way.
+#[derive(Clone, Copy)]
 struct Part {
     in_header: bool,
+    /// Whether the field that goes on says what the part holds.
+    in_type: bool,
     encoding: Encoding,
-    is_text: bool,
+    content: Content,
 }
 
 impl Part {
     /// As it is until its header says more (RFC 2045 §5.2, §6.1).
-    const NEW: Self = Self { in_header: true, encoding: Encoding::Plain, is_text: true };
+    const NEW: Self =
+        Self { in_header: true, in_type: false, encoding: Encoding::Plain, content: Content::Text };
+    /// What stands behind the last part.
+    const NONE: Self = Self { in_header: false, ..Self::NEW };
 
-    fn header(&mut self, line: &str) {
-        if let Some(encoding) = Encoding::said(line) {
-            self.encoding = encoding;
+    /// Reads a line; what it says that parts stand between, if it does.
+    fn header<'a>(&mut self, line: &'a str) -> Option<&'a str> {
+        if line.trim().is_empty() {
+            *self = match self.content {
+                Content::Mail => Self::NEW,
+                _ => Self { in_header: false, ..*self },
+            };
+            return None;
         }
-        if let Some(kind) = value_of(line, "content-type") {
-            self.is_text = kind.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("text/"));
+        // A line that begins with a blank goes on with the field before (RFC 5322 §2.2.3).
+        if !line.starts_with([' ', '\t']) {
+            if let Some(encoding) = Encoding::said(line) {
+                self.encoding = encoding;
+            }
+            let kind = value_of(line, "content-type");
+            self.in_type = kind.is_some();
+            if let Some(kind) = kind {
+                let is =
+                    |begin: &str| kind.get(..begin.len()).is_some_and(|of| of.eq_ignore_ascii_case(begin));
+                self.content = if is("text/") {
+                    Content::Text
+                } else if is("message/rfc822") {
+                    Content::Mail
+                } else {
+                    Content::Other
+                };
+            }
         }
-        self.in_header = !line.trim().is_empty();
+        self.in_type.then(|| boundary(line)).flatten()
+    }
+}
+
+/// The boundary that a line of a `Content-Type` names (RFC 2046 §5.1.1).
+fn boundary(line: &str) -> Option<&str> {
+    const NAME: &str = "boundary=";
+    let at = line.to_ascii_lowercase().find(NAME)?;
+    let said = line.get(at + NAME.len()..)?;
+    let said = match said.strip_prefix('"') {
+        Some(quoted) => quoted.split('"').next(),
+        None => said.split([';', ' ', '\t']).next(),
+    };
+    said.filter(|said| (1..=MAX_BOUNDARY).contains(&said.len()))
+}
+
+/// The part that a line begins, if it stands between two of a mail's.
+fn begun(line: &str, boundaries: &BTreeSet<&str>) -> Option<Part> {
+    let name = line.strip_prefix("--")?.trim_end();
+    if boundaries.contains(name) {
+        return Some(Part::NEW);
+    }
+    name.strip_suffix("--").filter(|name| boundaries.contains(name)).map(|_| Part::NONE)
+}
+
+/// Lines of base64 behind each other, by where they stand: there may be as many as a file has bytes.
+#[derive(Default)]
+struct Stretch {
+    start: usize,
+    end: usize,
+    lines: usize,
+}
+
+impl Stretch {
+    fn add(&mut self, start: usize, end: usize) {
+        if self.lines == 0 {
+            self.start = start;
+        }
+        self.end = end;
+        self.lines += 1;
+    }
+
+    /// The text that they stand for in one line, with as many ends as they had; what is none stays as it was.
+    fn put(self, mail: &str, out: &mut String) {
+        let lines = mail.get(self.start..self.end).unwrap_or_default();
+        let digits: String = lines.chars().filter(|c| !c.is_whitespace()).collect();
+        let Ok(text) = BASE64.decode(&digits) else {
+            out.push_str(lines);
+            return;
+        };
+        let text = String::from_utf8_lossy(&text);
+        // A sign that ends lines or steers becomes a blank.
+        out.extend(text.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        out.extend(std::iter::repeat_n('\n', self.lines));
     }
 }
 
@@ -89,26 +183,33 @@ pub(super) fn decoded(mail: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(mail.len());
     let mut part = Part::NEW;
+    let mut boundaries = BTreeSet::new();
     let (mut quoted, mut quoted_lines): (Vec<u8>, usize) = (Vec::new(), 0);
-    let mut digits: Vec<&str> = Vec::new();
-    for line in mail.lines() {
-        let is_boundary = line.starts_with("--") && line.trim_end().len() > 4 && !line.contains(' ');
-        let is_base64 = !part.in_header && !is_boundary && part.encoding == Encoding::Base64 && part.is_text;
-        let is_quoted = !part.in_header && !is_boundary && part.encoding == Encoding::Quoted;
+    let mut digits = Stretch::default();
+    let mut end = 0;
+    for whole in mail.split_inclusive('\n') {
+        let start = end;
+        end += whole.len();
+        let line = whole.strip_suffix('\n').map_or(whole, |line| line.strip_suffix('\r').unwrap_or(line));
+        let begun = begun(line, &boundaries);
+        let in_body = !part.in_header && begun.is_none();
+        let is_base64 = in_body && part.encoding == Encoding::Base64 && part.content == Content::Text;
+        let is_quoted = in_body && part.encoding == Encoding::Quoted;
         if !is_base64 {
-            put_base64(&mem::take(&mut digits), &mut out);
+            mem::take(&mut digits).put(mail, &mut out);
         }
         if !is_quoted {
             put_quoted(&mem::take(&mut quoted), &mut quoted_lines, &mut out);
         }
-        if is_boundary {
+        if let Some(begun) = begun {
             // The next part says anew how it is written.
-            part = Part::NEW;
+            part = begun;
         } else if part.in_header {
-            part.header(line);
+            let named = part.header(line).filter(|_| boundaries.len() < MAX_BOUNDARIES);
+            boundaries.extend(named);
         }
         if is_base64 {
-            digits.push(line);
+            digits.add(start, end);
         } else if is_quoted {
             let line = line.trim_end();
             let whole = line.strip_suffix('=');
@@ -122,7 +223,7 @@ pub(super) fn decoded(mail: &str) -> Cow<'_, str> {
             out.push('\n');
         }
     }
-    put_base64(&digits, &mut out);
+    digits.put(mail, &mut out);
     put_quoted(&quoted, &mut quoted_lines, &mut out);
     Cow::Owned(out)
 }
@@ -137,22 +238,6 @@ fn value_of<'a>(line: &'a str, field: &str) -> Option<&'a str> {
 fn put_quoted(text: &[u8], lines: &mut usize, out: &mut String) {
     out.push_str(&String::from_utf8_lossy(text));
     out.extend(std::iter::repeat_n('\n', mem::take(lines)));
-}
-
-/// The text that lines of base64 stand for in one line, with as many ends as they had; what is none stays.
-fn put_base64(lines: &[&str], out: &mut String) {
-    let digits: String = lines.iter().flat_map(|line| line.split_whitespace()).collect();
-    let Ok(text) = BASE64.decode(&digits) else {
-        for line in lines {
-            out.push_str(line);
-            out.push('\n');
-        }
-        return;
-    };
-    let text = String::from_utf8_lossy(&text);
-    // A sign that ends lines or steers becomes a blank.
-    out.extend(text.chars().map(|c| if c.is_control() { ' ' } else { c }));
-    out.extend(std::iter::repeat_n('\n', lines.len()));
 }
 
 /// `=3D` is `=`; a sign that ends lines or steers becomes a blank.

@@ -226,8 +226,14 @@ pub enum Why {
     #[error("carries what its MISP keeps to itself: {0}")]
     Local(String),
     /// Relations between a MISP event's objects of which one came to nothing, or to several things.
-    #[error("relates to {0} others, which is left out: at one end or the other stands not one thing")]
+    #[error("has relations that are left out ({0}): at one end or the other stands not one thing")]
     References(usize),
+    /// Longer than an object may be.
+    #[error("has {0} bytes, more than one object has room for")]
+    TooLong(usize),
+    /// Bytes of another encoding than its mail says.
+    #[error("holds bytes that are no text in the encoding its mail says; write it out to have it taken")]
+    Undecoded,
     /// An encoded piece.
     #[error("is encoded; paste it as text")]
     Encoded,

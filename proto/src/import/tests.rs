@@ -1,4 +1,5 @@
 mod endpoints;
+mod mails;
 mod relations;
 
 use proptest::prelude::*;
@@ -79,48 +80,6 @@ fn prose_gives_what_it_means_and_tells_what_it_leaves_out() {
 }
 
 #[test]
-fn of_a_mail_only_its_senders_values_are_taken() {
-    let mail = "Received: from mx.bank.example (mx.bank.example [203.0.113.5])\n by in.bank.example\n\
-        From: \"Bank\" <it@evil.example>\nTo: jan@bank.example\nCc: an@bank.example\nSubject: look\n\n\
-        Go to hxxp://evil[.]example/login\n\
-        QmVsZnJ5IGlzIGEgbm9kZSBmb3Igc2hhcmluZyB0aHJlYXQgaW50ZWxsaWdlbmNlIG\n";
-    let found = import(Format::Text, mail);
-    assert!(
-        skipped(&found).iter().all(|line| line.contains("recipient") || line.contains("encoded")),
-        "{found:?}"
-    );
-    let expected = ["email-addr it@evil.example", "url http://evil.example/login"].map(str::to_owned);
-    assert_eq!(values(&objects(found)), expected.into());
-}
-
-#[test]
-fn a_mails_text_is_read_whatever_it_was_sent_in_and_attachments_are_told() {
-    let line = "QmVsZnJ5IGlzIGEgbm9kZSBmb3Igc2hhcmluZyB0aHJlYXQgaW50ZWxsaWdlbmNl";
-    let mail = format!(
-        "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b1\n\n--bound1\n\
-        Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n\
-        R28gdG8gaHR0cDovL2V2aWwuZXhhbXBsZS9sb2dpbg0Kb3IgMTk4LjUxLjEwMC43OjQ0MywgYXNr\n\
-        IGNhZsOpQGV2aWwuZXhhbXBsZSBvZiBpdC4NCg==\n\n--bound1\n\
-        Content-Type: application/zip\nContent-Transfer-Encoding: base64\n\n{line}\n--bound1\n\
-        Content-Transfer-Encoding: base64\n\n!{line}\n--bound1--\nevil[.]example\nevil[.]example\n"
-    );
-    let found = import(Format::Text, &mail);
-    assert_eq!(
-        skipped(&found),
-        ["line 15 is encoded; paste it as text", "line 22 stands in the file before"],
-        "lines keep their numbers"
-    );
-    let expected = [
-        "domain-name evil.example",
-        "email-addr café@evil.example",
-        "email-addr it@evil.example",
-        "ipv4-addr 198.51.100.7",
-        "url http://evil.example/login",
-    ];
-    assert_eq!(values(&objects(found)), expected.map(str::to_owned).into());
-}
-
-#[test]
 fn a_table_is_read_by_its_columns() {
     let table = "IOC;Kind;Note;TLP;valid_until\nevil[.]example;domain;\"a; b\";amber;2027-01-01\n\
         198.51.100.7;ip;;green;\n;ip;;;\nnot an ip;ip;;;\nx;imphash;;;\nevil.example;domain;;;\n";
@@ -198,23 +157,6 @@ fn a_byte_order_mark_changes_nothing_in_any_format() {
 }
 
 #[test]
-fn a_mails_broken_lines_are_put_together_before_values_are_read() {
-    let mail = "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b1\n\n--bound1\n\
-        Content-Transfer-Encoding: quoted-printable\n\nGo to http://evil.example/lo=\ngin?a=3Db=\n&c and\n\
-        to bob@bank.example again=0A\nhxxp://b=C3=\n=A9.example/\n--bound1\n\nhttp://c.example/?x=3D1\nhttp://c.example/?x=3D1\n";
-    let found = import(Format::Text, mail);
-    assert_eq!(skipped(&found), ["line 16 stands in the file before"], "lines keep their numbers");
-    let expected = [
-        "email-addr bob@bank.example",
-        "email-addr it@evil.example",
-        "url http://c.example/?x=3D1",
-        "url http://evil.example/login?a=b&c",
-        "url http://xn--b-bga.example/",
-    ];
-    assert_eq!(values(&objects(found)), expected.map(str::to_owned).into());
-}
-
-#[test]
 fn what_a_misp_keeps_to_itself_stays_there_and_still_narrows() {
     let tags = json!({"Tag": [{"name": "case-7", "local": 1}, {"name": "osint", "local": 0}, {"name": "tlp:amber", "local": true}]});
     let more = json!({"Galaxy": [{"type": "threat-actor", "GalaxyCluster": [
@@ -283,7 +225,7 @@ fn pages_sightings_and_relations_of_an_event_are_taken_or_told() {
     assert_eq!(
         skipped(&found),
         [
-            "Event.Object[0] relates to 2 others, which is left out: at one end or the other stands not one thing",
+            "Event.Object[0] has relations that are left out (2): at one end or the other stands not one thing",
             "Event.EventReport[1] was deleted at its source",
         ]
     );
@@ -303,6 +245,34 @@ fn pages_sightings_and_relations_of_an_event_are_taken_or_told() {
         })
         .collect();
     assert_eq!(kinds, ["indicator", "observed-data", "vulnerability"].map(str::to_owned).into());
+}
+
+#[test]
+fn what_no_object_has_room_for_is_told_and_the_rest_of_an_event_is_taken() {
+    let long = "\"".repeat(crate::limits::MAX_OBJECT / 2);
+    let attributes = json!([
+        attribute(10, "domain", "evil.example", &json!({})),
+        attribute(11, "text", &long, &json!({})),
+        attribute(12, "yara", &long, &json!({})),
+    ]);
+    let more = json!({"EventReport": [{"uuid": format!("{UUID}60"), "name": "All of it", "content": long}]});
+    let found = import(Format::Misp, &event(&attributes, &more));
+    let told = skipped(&found);
+    assert_eq!(told.len(), 3, "{told:?}");
+    for (told, path) in told.iter().zip(["Attribute[1]", "Attribute[2]", "EventReport[0]"]) {
+        assert!(told.starts_with(&format!("Event.{path} has 52")), "{told}");
+        assert!(told.ends_with("more than one object has room for"), "{told}");
+    }
+    assert_eq!(values(&objects(found)), ["domain-name evil.example".to_owned()].into());
+}
+
+#[test]
+fn what_cannot_be_taken_of_an_attributes_tags_is_told_once_however_many_values_it_has() {
+    let tags =
+        json!({"distribution": "4", "Tag": [{"name": "tlp:purple"}, {"name": "case-7", "local": true}]});
+    let attributes = json!([attribute(10, "domain|ip", "evil.example|198.51.100.7", &tags)]);
+    let told = skipped(&import(Format::Misp, &event(&attributes, &json!({}))));
+    assert_eq!(told.len(), 3, "{told:?}");
 }
 
 #[test]

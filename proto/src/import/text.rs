@@ -67,6 +67,9 @@ pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result
 /// Why a value may not be one.
 fn doubt(spoken: &Spoken) -> Option<Why> {
     let Spoken { value, stands, port } = spoken;
+    if value.value().contains(char::REPLACEMENT_CHARACTER) {
+        return Some(Why::Undecoded);
+    }
     if *stands == Stands::Host {
         return Some(Why::Part);
     }

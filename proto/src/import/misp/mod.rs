@@ -34,12 +34,12 @@ use serde_json::{Value, json};
 pub(super) use self::types::item;
 use self::{
     json::{Attribute, Event, Object, Report, Sighting, Tag},
-    parts::{Whole, day, moment, seconds, shared, uuid},
+    parts::{Whole, day, is_short, moment, seconds, shared, uuid},
     relations::{End, Ends},
     types::Meaning,
 };
 use super::{
-    Import, ImportError, Options, Place, Skipped, Why,
+    Import, ImportError, Options, Place, Why,
     make::{Frame, Item, id, id_of, time},
 };
 use crate::{
@@ -162,8 +162,11 @@ impl Taking {
             // `filename|md5` is one file.
             let whole = (of_file.len() > 1).then(|| Whole::of(&of_file)).flatten();
             let about = self.about(path, attribute, import)?;
+            // Once, however many values it has: what cannot be taken of its tags is told with it.
+            let (frame, labels) = self.frame_of(path, attribute, import);
             for (i, item) in items.iter().enumerate() {
-                self.said(path, attribute, (i, item), (whole.as_ref(), &about), import)?;
+                let of = (whole.as_ref(), about.as_slice());
+                self.said(path, attribute, (i, item), of, (&frame, &labels), import)?;
             }
         }
         Ok(())
@@ -195,13 +198,20 @@ impl Taking {
         let whole = (object.name == "file").then(|| Whole::of(&of_file)).flatten();
         for (path, attribute, items) in &told {
             let about = self.about(path, attribute, import)?;
+            let (frame, labels) = self.frame_of(path, attribute, import);
             for (i, item) in items.iter().enumerate() {
-                self.said(path, attribute, (i, item), (whole.as_ref(), &about), import)?;
+                let of = (whole.as_ref(), about.as_slice());
+                self.said(path, attribute, (i, item), of, (&frame, &labels), import)?;
             }
         }
-        let tlp = told.iter().filter_map(|(_, attribute, _)| self.ends.of(&attribute.uuid)?.tlp).max();
         match (&whole, told.as_slice()) {
-            (Some(whole), _) => self.ends.add(&object.uuid, End { id: whole.id.clone(), tlp }),
+            (Some(whole), _) => {
+                let ends: Vec<&End> =
+                    told.iter().filter_map(|(_, attribute, _)| self.ends.of(&attribute.uuid)).collect();
+                let tlp = ends.iter().filter_map(|end| end.tlp).max();
+                let modified = ends.iter().map(|end| end.modified.clone()).max().unwrap_or_default();
+                self.ends.add(&object.uuid, End { id: whole.id.clone(), tlp, modified });
+            }
             (None, [(_, attribute, _)]) => {
                 if let Some(end) = self.ends.of(&attribute.uuid).cloned() {
                     self.ends.add(&object.uuid, end);
@@ -328,15 +338,15 @@ impl Taking {
         attribute: &Attribute,
         (nth, item): (usize, &Item),
         (whole, about): (Option<&Whole>, &[String]),
+        (frame, labels): (&Frame, &[String]),
         import: &mut Import,
     ) -> Result<(), ImportError> {
-        let (frame, mut labels) = self.frame_of(path, attribute, import);
         if item.observable.kind() == Kind::Cve {
             let object = frame.vulnerability(item.observable.value(), &attribute.comment);
             let id = id_of(&object);
             self.add(object, import)?;
-            self.ends.add(&attribute.uuid, End { id: id.clone(), tlp: frame.tlp });
-            return self.sightings(path, attribute, (&id, &frame), import);
+            self.ends.add(&attribute.uuid, End::of(&id, frame));
+            return self.sightings(path, attribute, (&id, frame), import);
         }
         let Some(pattern) = item.pattern() else { return Ok(()) };
         let Some(observable) = self.observable(item, whole, import)? else { return Ok(()) };
@@ -347,6 +357,7 @@ impl Taking {
         let first = moment(attribute.first_seen.as_deref()).unwrap_or_else(|| frame.created.clone());
         let last = moment(attribute.last_seen.as_deref()).unwrap_or_else(|| first.clone()).max(first.clone());
         if !attribute.to_ids {
+            let mut labels = labels.to_vec();
             if let Some(port) = item.port {
                 // Nothing else of such an object is for words.
                 labels.push(format!("port:{port}"));
@@ -357,9 +368,9 @@ impl Taking {
             });
             let id = of("observed-data");
             self.add(frame.object("observed-data", &id, seen), import)?;
-            self.ends.add(&attribute.uuid, End { id: id.clone(), tlp: frame.tlp });
-            self.relate(&id, about, &frame, import)?;
-            return self.sightings(path, attribute, (&id, &frame), import);
+            self.ends.add(&attribute.uuid, End::of(&id, frame));
+            self.relate(&id, about, frame, import)?;
+            return self.sightings(path, attribute, (&id, frame), import);
         }
         let indicator = of("indicator");
         let until = self.valid_until.map(time).filter(|until| *until > first);
@@ -369,10 +380,10 @@ impl Taking {
             "valid_from": first, "valid_until": until,
         });
         self.add(frame.object("indicator", &indicator, properties), import)?;
-        self.ends.add(&attribute.uuid, End { id: indicator.clone(), tlp: frame.tlp });
+        self.ends.add(&attribute.uuid, End::of(&indicator, frame));
         self.add(frame.relationship("based-on", &indicator, &observable), import)?;
-        self.relate(&indicator, about, &frame, import)?;
-        self.sightings(path, attribute, (&indicator, &frame), import)
+        self.relate(&indicator, about, frame, import)?;
+        self.sightings(path, attribute, (&indicator, frame), import)
     }
 
     /// What was seen of an attribute, which became `of`.
@@ -430,8 +441,12 @@ impl Taking {
             "pattern": attribute.value, "pattern_type": language, "valid_from": frame.created,
         });
         let indicator = format!("indicator--{uuid}");
-        self.add(frame.object("indicator", &indicator, properties), import)?;
-        self.ends.add(&attribute.uuid, End { id: indicator.clone(), tlp: frame.tlp });
+        let object = frame.object("indicator", &indicator, properties);
+        if !is_short(path, &object, import) {
+            return Ok(());
+        }
+        self.add(object, import)?;
+        self.ends.add(&attribute.uuid, End::of(&indicator, &frame));
         let about = self.about(path, attribute, import)?;
         self.relate(&indicator, &about, &frame, import)?;
         self.sightings(path, attribute, (&indicator, &frame), import)
@@ -443,7 +458,8 @@ impl Taking {
         let properties = json!({
             "abstract": attribute.comment, "content": attribute.value, "labels": labels, "object_refs": [self.report],
         });
-        import.add(frame.object("note", &format!("note--{uuid}"), properties))
+        let note = frame.object("note", &format!("note--{uuid}"), properties);
+        if is_short(path, &note, import) { import.add(note) } else { Ok(()) }
     }
 
     /// A page that tells of the event, as a note on it.
@@ -462,7 +478,8 @@ impl Taking {
         let properties = json!({
             "abstract": report.name, "content": report.content, "object_refs": [self.report],
         });
-        import.add(frame.object("note", &note, properties))
+        let note = frame.object("note", &note, properties);
+        if is_short(path, &note, import) { import.add(note) } else { Ok(()) }
     }
 
     /// MISP's types of sightings: seen, false positive, and expired.
@@ -576,12 +593,7 @@ impl Taking {
             } else if lower.is_empty() || self.clusters.contains(&lower) {
                 // Nothing, or what the cluster itself says.
             } else if tag.local {
-                let told =
-                    Skipped { place: Place::Path(path.to_owned()), why: Why::Local(types::brief(&tag.name)) };
-                // The tags of an attribute of several values are looked at for each.
-                if !import.skipped.iter().rev().take(tags.len()).any(|known| *known == told) {
-                    import.skip(told.place, told.why);
-                }
+                import.skip(Place::Path(path.to_owned()), Why::Local(types::brief(&tag.name)));
             } else {
                 labels.push(tag.name.trim().to_owned());
             }

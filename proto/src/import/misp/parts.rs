@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     super::{
@@ -11,12 +11,12 @@ use super::{
     },
     types,
 };
-use crate::{stix::marking::Tlp, time::Timestamp};
+use crate::{limits::MAX_OBJECT, stix::marking::Tlp, time::Timestamp};
 
 /// A file told by several values.
 pub(super) struct Whole {
     pub(super) id: String,
-    pub(super) object: serde_json::Map<String, Value>,
+    pub(super) object: Map<String, Value>,
     /// What it says: the first of each kind. A second name or hash has no place in it.
     pub(super) told: BTreeSet<Item>,
 }
@@ -48,6 +48,15 @@ pub(super) fn shared(path: &str, distribution: Option<&str>, import: &mut Import
             Some(Tlp::AmberStrict)
         }
     }
+}
+
+/// Whether an object has room for what is said at `path`; if not, that is told.
+pub(super) fn is_short(path: &str, object: &Map<String, Value>, import: &mut Import) -> bool {
+    let bytes = serde_json::to_vec(object).map_or(usize::MAX, |json| json.len());
+    if bytes > MAX_OBJECT {
+        import.skip(Place::Path(path.to_owned()), Why::TooLong(bytes));
+    }
+    bytes <= MAX_OBJECT
 }
 
 pub(super) fn uuid(path: &str, text: &str) -> Result<String, ImportError> {

@@ -27,6 +27,15 @@ pub(super) struct End {
     pub(super) id: String,
     /// As closed as it is said.
     pub(super) tlp: Option<Tlp>,
+    /// As STIX writes times.
+    pub(super) modified: String,
+}
+
+impl End {
+    /// Of an object that was made in `frame`.
+    pub(super) fn of(id: &str, frame: &Frame) -> Self {
+        Self { id: id.to_owned(), tlp: frame.tlp, modified: frame.modified.clone() }
+    }
 }
 
 /// What the items of an event became, by their uuids in lower case.
@@ -76,8 +85,9 @@ impl Ends {
 
 fn relationship(reference: &Reference, (from, to): (&End, &End), frame: &Frame) -> Map<String, Value> {
     let when = seconds(&reference.timestamp).map_or_else(|| frame.created.clone(), time);
-    // It tells of both, and so is as closed as the more closed one.
-    let frame = Frame { created: when.clone(), modified: when, tlp: from.tlp.max(to.tlp), ..frame.clone() };
+    // It tells of both, and so is as closed as the more closed one, and changes with each.
+    let modified = [&when, &from.modified, &to.modified].into_iter().max().unwrap_or(&when).clone();
+    let frame = Frame { created: when, modified, tlp: from.tlp.max(to.tlp), ..frame.clone() };
     let kind = name(&reference.kind);
     let mut told = frame.relationship(&kind, &from.id, &to.id);
     if let Ok(uuid) = uuid::Uuid::try_parse(reference.uuid.trim()) {
@@ -89,8 +99,8 @@ fn relationship(reference: &Reference, (from, to): (&End, &End), frame: &Frame) 
     told
 }
 
-/// A relation's name as STIX writes it (STIX 2.1 §5.1); what is no word is `related-to`, for guards read no names of
-/// relations.
+/// A relation's name as STIX writes it (STIX 2.1 §5.1); what is no word is `related-to`. By its name guards tell whose
+/// the other end is: of an indicator's only `based-on` and `indicates` make it the adversary's.
 fn name(said: &str) -> String {
     let name: String = said.trim().to_ascii_lowercase().replace(['_', ' '], "-");
     let is_word = name.starts_with(|c: char| c.is_ascii_lowercase())

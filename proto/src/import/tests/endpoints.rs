@@ -96,3 +96,19 @@ fn the_fingerprint_of_a_certificate_is_a_certificates_and_is_found_by_lookup() {
         objects.iter().for_each(|object| crate::stix::strict::check(object).unwrap());
     }
 }
+
+#[test]
+fn a_file_and_a_certificate_of_one_hash_are_two_rows_of_a_table() {
+    let sha1 = "ab".repeat(20);
+    let found = import(
+        Format::Csv,
+        &format!(
+            "value,type\n{sha1},sha1\n{sha1},x509-fingerprint-sha1\n{sha1},sha1\n{sha1},x509-fingerprint-sha1\n"
+        ),
+    );
+    assert_eq!(skipped(&found), ["line 4 stands in the file before", "line 5 stands in the file before"]);
+    let kinds: Vec<(usize, &str)> = ["file", "x509-certificate", "indicator"]
+        .map(|kind| (found.counts.get(kind).copied().unwrap_or_default(), kind))
+        .into();
+    assert_eq!(kinds, [(1, "file"), (1, "x509-certificate"), (2, "indicator")]);
+}

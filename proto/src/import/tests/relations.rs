@@ -30,8 +30,8 @@ fn relations_of_an_events_objects_are_told_where_each_end_is_one_thing() {
         [
             "Event.Object[1].Attribute[1] is of type text, which tells nothing to look for",
             "Event.Object[0].ObjectReference[3] was deleted at its source",
-            "Event.Object[0] relates to 2 others, which is left out: at one end or the other stands not one thing",
-            "Event.Object[1] relates to 1 others, which is left out: at one end or the other stands not one thing",
+            "Event.Object[0] has relations that are left out (2): at one end or the other stands not one thing",
+            "Event.Object[1] has relations that are left out (1): at one end or the other stands not one thing",
         ]
     );
     let objects = objects(found);
@@ -52,4 +52,24 @@ fn relations_of_an_events_objects_are_told_where_each_end_is_one_thing() {
     );
     assert!(related(32).marking_refs().is_empty());
     objects.iter().for_each(|object| crate::stix::strict::check(object).unwrap());
+}
+
+#[test]
+fn a_relation_is_as_new_as_the_newest_of_itself_and_what_it_binds() {
+    let reference = json!({"uuid": format!("{UUID}61"), "referenced_uuid": format!("{UUID}12"),
+        "relationship_type": "drops", "timestamp": "1763800009"});
+    let told = |file: &str, other: &str| {
+        let object = json!({"name": "file", "uuid": format!("{UUID}40"), "ObjectReference": [reference], "Attribute": [
+            attribute(10, "filename", "a.exe", &json!({"timestamp": file})),
+            attribute(11, "md5", &"ab".repeat(16), &json!({}))]});
+        let other = attribute(12, "domain", "c2.example", &json!({"timestamp": other}));
+        let found = objects(import(Format::Misp, &event(&json!([other]), &json!({"Object": [object]}))));
+        let related = found.iter().find(|object| object.id() == format!("relationship--{UUID}61")).unwrap();
+        let said = related.properties();
+        (said["created"].clone(), said["modified"].clone())
+    };
+    let (said, newer) = (json!("2025-11-22T08:26:49.000Z"), json!("2025-11-22T08:26:50.000Z"));
+    assert_eq!(told("1763800001", "1763800001"), (said.clone(), said.clone()));
+    assert_eq!(told("1763800010", "1763800001"), (said.clone(), newer.clone()));
+    assert_eq!(told("1763800001", "1763800010"), (said, newer));
 }

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use super::{Kind, Observable, endpoint::Endpoint, refang};
 
+/// Bytes of a word beyond which it is a list without blanks: no URL that anybody can use is as long.
+const MAX_WORD: usize = 8 << 10;
+
 /// How a value stands in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stands {
@@ -28,7 +31,17 @@ pub struct Spoken {
 
 /// The values that `text` speaks of, in order, repeated ones too. Work is linear in the text.
 pub fn values(text: &str) -> impl Iterator<Item = Spoken> + '_ {
-    text.split(is_gap).filter(|word| word.len() > 2).flat_map(of_word)
+    text.split(is_gap)
+        .flat_map(|word| cut(word, &[',', ';']))
+        .flat_map(|word| cut(word, if word.contains("://") { &[] } else { &['='] }))
+        .filter(|word| word.len() > 2)
+        .flat_map(of_word)
+}
+
+/// `word`, or the parts of one that is too long to be one.
+fn cut<'a>(word: &'a str, ends: &'static [char]) -> impl Iterator<Item = &'a str> {
+    let ends: &[char] = if word.len() > MAX_WORD { ends } else { &[] };
+    word.split(ends)
 }
 
 /// What stands between words and in no value; commas and semicolons stand in URLs.
@@ -38,21 +51,28 @@ fn is_gap(c: char) -> bool {
 }
 
 fn of_word(word: &str) -> Vec<Spoken> {
+    let word = opened(word);
     let plain = fanged(word);
     if plain.contains("://") {
         return one(&plain, word).into_iter().collect();
     }
-    plain.split([',', ';', '=']).filter_map(|part| one(part, word)).collect()
+    // No defanging has one of these in it: there are as many parts as before it was undone.
+    let ends = [',', ';', '='];
+    plain.split(ends).zip(word.split(ends)).filter_map(|(part, given)| one(part, given)).collect()
 }
 
-/// `word` without brackets around it and with defanging undone.
-fn fanged(word: &str) -> Cow<'_, str> {
+/// `word` without brackets in front.
+fn opened(word: &str) -> &str {
     let word = word.trim_start_matches(['(', '{', '*', '-', '•', ',', ';', ':']);
-    let word = match word.strip_prefix('[') {
+    match word.strip_prefix('[') {
         // The first label of a defanged name has no dot before it; an address before its port stands in brackets.
         Some(rest) if !word.starts_with("[.") && !is_before_port(rest) => rest,
         _ => word,
-    };
+    }
+}
+
+/// `word` with defanging undone.
+fn fanged(word: &str) -> Cow<'_, str> {
     if word.contains(['[', '(', '{']) || word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("hxxp"))
     {
         Cow::Owned(refang(word))
@@ -67,13 +87,14 @@ fn is_before_port(text: &str) -> bool {
     behind.is_some_and(|behind| behind.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-fn one(part: &str, word: &str) -> Option<Spoken> {
+/// The value in `part`, which was written as `given`.
+fn one(part: &str, given: &str) -> Option<Spoken> {
     let text = trimmed(part);
     if text.len() < 3 {
         return None;
     }
     let told = |value: Observable, port: Option<u16>| {
-        let is_defanged = !word.contains(text);
+        let is_defanged = !given.contains(text);
         let stands = if is_defanged || value.kind() == Kind::Url { Stands::Meant } else { Stands::Bare };
         Spoken { value, stands, port }
     };
@@ -105,21 +126,26 @@ fn one(part: &str, word: &str) -> Option<Spoken> {
 
 /// Without the punctuation that ends a sentence, and without a closing bracket that nothing opens.
 fn trimmed(text: &str) -> &str {
-    let mut text = text;
-    loop {
-        let shorter = text.trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '…']);
-        let shorter =
-            [('(', ')'), ('[', ']'), ('{', '}')].into_iter().fold(shorter, |text, (open, close)| match text
-                .strip_suffix(close)
-            {
-                Some(rest) if text.matches(open).count() < text.matches(close).count() => rest,
-                _ => text,
-            });
-        if shorter.len() == text.len() {
-            return text;
+    let count = |sign: char| text.matches(sign).count();
+    // How many more of each close than open, counted once: a text may be nothing but brackets.
+    let mut surplus = [('(', ')'), ('[', ']'), ('{', '}')]
+        .map(|(open, close)| (close, count(close).saturating_sub(count(open))));
+    let mut rest = text;
+    while let Some(end) = rest.chars().next_back() {
+        let is_end = match surplus.iter_mut().find(|(close, _)| *close == end) {
+            Some((_, 0)) => false,
+            Some((_, more)) => {
+                *more -= 1;
+                true
+            }
+            None => matches!(end, '.' | ',' | ';' | ':' | '!' | '?' | '*' | '…'),
+        };
+        match rest.strip_suffix(end) {
+            Some(shorter) if is_end => rest = shorter,
+            _ => break,
         }
-        text = shorter;
     }
+    rest
 }
 
 #[cfg(test)]
@@ -164,6 +190,37 @@ mod tests {
         }
         assert_eq!(found("a.example;b.example,198.51.100.7").len(), 3);
         assert!(found("Nothing here, at 10:30 on 2026-11-23: 42% of it (or 3.5)!").is_empty());
+    }
+
+    #[test]
+    fn each_part_of_a_list_is_as_it_was_written_itself() {
+        assert_eq!(
+            found("evil[.]example,b.example,evil.example;c=198[.]51[.]100[.]7"),
+            ["evil.example Meant", "b.example Bare", "evil.example Bare", "198.51.100.7 Meant"]
+        );
+        assert_eq!(found("(a[.]example)).)!"), ["a.example Meant"]);
+    }
+
+    /// Were a word gone through anew for each of its signs or parts, none of these would end.
+    #[test]
+    fn a_word_of_any_length_is_read_in_one_pass() {
+        assert!(found(&format!("a{}", ")".repeat(3_000_000))).is_empty());
+        assert!(found(&format!("a{}", ").".repeat(1_500_000))).is_empty());
+        let address = |n: u32| std::net::Ipv4Addr::from(0x0b00_0000 + n).to_string();
+        for (between, scheme) in [(",", ""), (";", ""), ("=", ""), (",", "http://")] {
+            let list: Vec<String> = (0..200_000).map(|n| format!("{scheme}{}", address(n))).collect();
+            let spoken: Vec<Spoken> = values(&list.join(between)).collect();
+            assert_eq!(spoken.len(), list.len(), "{between}");
+            let stands = if scheme.is_empty() { Stands::Bare } else { Stands::Meant };
+            assert!(spoken.iter().all(|one| one.stands == stands), "{between}");
+        }
+    }
+
+    #[test]
+    fn a_short_word_with_a_comma_in_its_url_is_one_and_a_long_one_a_list() {
+        assert_eq!(found("http://evil.example/a,b"), ["http://evil.example/a,b Meant"]);
+        let list = ["http://evil.example/a"; 1_000].join(",");
+        assert_eq!(found(&list), ["http://evil.example/a Meant"; 1_000]);
     }
 
     proptest! {

@@ -52,6 +52,10 @@ pub(super) fn host(text: &str) -> Option<Host> {
         return Some(Host::Address(kind, value));
     }
     let name = text.strip_suffix('.').unwrap_or(text);
+    // A sign of four bytes is one in ASCII, at least.
+    if name.len() > 4 * MAX_NAME {
+        return None;
+    }
     let labels: Option<Vec<String>> = name.split('.').map(label).collect();
     let name = labels?.join(".");
     (name.len() <= MAX_NAME).then_some(Host::Name(name))

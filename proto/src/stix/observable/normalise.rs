@@ -185,8 +185,14 @@ fn email(mut text: &str) -> Option<String> {
     }
 }
 
+/// Bytes of six pairs with a sign between each two.
+const MAX_MAC: usize = 17;
+
 /// Six pairs, or three groups of four with dots. Digits alone do not tell it: an address with its port has as many.
 fn mac(text: &str) -> Option<String> {
+    if text.len() > MAX_MAC {
+        return None;
+    }
     let sign = text.chars().find(|c| matches!(c, ':' | '-' | '.'))?;
     let size = if sign == '.' { 4 } else { 2 };
     let groups: Vec<&str> = text.split(sign).collect();

@@ -1,15 +1,15 @@
 //! Lists of type `regex`: an expression an entry, as PHP writes them (`/…/i`) or bare, found anywhere in a value.
 //!
-//! One automaton a list, of bounded size, that goes through a value once: no entry can make a lookup slow. Case never
-//! counts, because most values are folded before they are looked at.
+//! One automaton a list, of bounded size, that goes through a value once: what a list can cost is bounded, whatever its
+//! entries and the value are. Case never counts, because most values are folded before they are looked at.
 
 use regex::{RegexSet, RegexSetBuilder};
 
 /// Bytes of one list's automaton, of which each `\w` takes some tens of thousands. The size is also what a value of the
 /// enemy's making can cost at most, times its length.
-const MAX_AUTOMATON: usize = 8 << 20;
+const MAX_AUTOMATON: usize = 1 << 20;
 /// Expressions of one list; MISP's have some dozens.
-const MAX_EXPRESSIONS: usize = 20_000;
+const MAX_EXPRESSIONS: usize = 2_000;
 /// Bytes of a value that are looked at: of a mailbox, name or URL all, and of what is made to be long its beginning.
 const MAX_LOOKED_AT: usize = 4 << 10;
 /// Signs that PHP's expressions stand between in lists.
@@ -106,9 +106,20 @@ mod tests {
         for broken in ["(", r"(?<=a)b", r"(a)\1", "/a/e", "a{1000}{1000}{1000}"] {
             assert_eq!(Expressions::of(&["a", broken]).err(), Some(Fault::Entry(1)), "{broken}");
         }
-        let many: Vec<String> = (0..200).map(|n| format!("host-{n}-[a-z]{{5000}}")).collect();
+        let many: Vec<String> = (0..200).map(|n| format!("host-{n}-[a-z]{{500}}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(Expressions::of(&many).err(), Some(Fault::TooLarge));
+    }
+
+    #[test]
+    fn a_list_has_so_many_expressions_at_most() {
+        assert!(Expressions::of(&["a"; MAX_EXPRESSIONS]).is_ok());
+        assert_eq!(Expressions::of(&["a"; 2_001]).err(), Some(Fault::TooLarge));
+        // Each reads by itself.
+        let large: Vec<String> = (0..16).map(|n| format!("{n}[0-9]{{5000}}")).collect();
+        let large: Vec<&str> = large.iter().map(String::as_str).collect();
+        assert_eq!(Expressions::of(&large).err(), Some(Fault::TooLarge));
+        assert!(Expressions::of(&large[..1]).is_ok());
     }
 
     #[test]

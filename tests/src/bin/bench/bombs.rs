@@ -145,6 +145,10 @@ fn files() -> Vec<Bomb> {
     let wide = format!("{begin}{{\"type\":\"{}\"}}]}}", "a".repeat(MAX_BUNDLE - 256));
     let table = format!("value\n{}", "a.example\n".repeat(MAX_IMPORT_OBJECTS + 1));
     let event = format!("{{\"Event\":{{\"Attribute\":[{}{{}}]}}}}", "{},".repeat(6 * MAX_BUNDLE_OBJECTS));
+    let brackets = format!("a{}", ")".repeat(1_000_000));
+    // None of them is taken without being asked for: each may be a file's name.
+    let list: Vec<String> = (0..20_000).map(|n| format!("n{n}.zip")).collect();
+    let list = list.join(",");
     let read = |format, bytes: &[u8]| Import::read(format, bytes, &Options::default()).is_err();
     vec![
         Bomb::in_a_file("a file longer than any may be", move || read(Format::Text, &long)),
@@ -152,6 +156,10 @@ fn files() -> Vec<Bomb> {
         Bomb::in_a_file("a bundle of one object of 64 MiB", move || Bundle::parse(wide.as_bytes()).is_err()),
         Bomb::in_a_file("a table of a line too many", move || read(Format::Csv, table.as_bytes())),
         Bomb::in_a_file("an event of 600,000 attributes", move || read(Format::Misp, event.as_bytes())),
+        Bomb::in_a_file("a word of a million brackets", move || read(Format::Text, brackets.as_bytes())),
+        Bomb::in_a_file("a list of 20,000 names without a blank", move || {
+            read(Format::Text, list.as_bytes())
+        }),
     ]
 }
 

@@ -222,7 +222,7 @@ impl From<WithdrawError> for Problem {
             E::UnknownMessage(_) => Self::unprocessable("unknown-message", said),
             E::UnknownPublication(_) => Self::unprocessable("unknown-publication", said),
             E::UnknownObject(_) => Self::unprocessable("unknown-object", said),
-            E::Nothing | E::TooMany(_) => Self::unprocessable("bad-withdrawal", said),
+            E::Nothing | E::TooMany(_) | E::TooMuchAgain => Self::unprocessable("bad-withdrawal", said),
             E::OtherGroup(_) => Self::unprocessable("other-group", said),
             E::NotData(_) => Self::unprocessable("not-withdrawable", said),
             E::NotOurs(_) | E::NotASteward(_) => Self::forbidden("not-yours", said),

@@ -1,12 +1,14 @@
 //! Numbers by which registers know an organisation, as people write them.
 //!
 //! A notice goes to an authority under these numbers, so a slip of the pen is caught before anybody signs: both carry check
-//! digits. Certificates are held to their form alone, as any node has to judge them alike.
+//! digits. Those of enterprise numbers are a country's own, and belfry's own data file states the rule. Certificates are held to
+//! their form alone, as any node has to judge them alike.
 
 use belfry_proto::schema::Organisation;
 
-/// An enterprise number as people write it (KBO/BCE): ten digits, of which the last two are 97 less the rest of the first
-/// eight divided by 97.
+use crate::notice::Book;
+
+/// An enterprise number as people write it (KBO/BCE): ten digits, whose check digits are right where they are known to be some.
 pub(super) fn kbo(text: &str) -> Result<String, String> {
     let digits: String = text.chars().filter(|c| !matches!(c, '.' | ' ')).collect();
     if digits.len() != 10 || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -46,11 +48,10 @@ pub(super) fn slips(organisation: &Organisation) -> Vec<(&'static str, &str)> {
     wrong.map(|(what, number, _)| (what, number.as_str())).collect()
 }
 
-/// Whether ten digits end as an enterprise number does.
+/// Whether an enterprise number ends as those of its register do, as far as belfry's own data file tells.
 fn has_kbo_check(digits: &str) -> bool {
-    let (Some(first), Some(check)) = (digits.get(..8), digits.get(8..)) else { return false };
-    let (Ok(first), Ok(check)) = (first.parse::<u32>(), check.parse::<u32>()) else { return false };
-    97 - first % 97 == check
+    let rule = Book::standard().ok().and_then(|book| book.enterprise_number);
+    rule.is_none_or(|rule| rule.hold(digits))
 }
 
 /// Whether capital letters and digits end as a Legal Entity Identifier does (ISO 7064, MOD 97-10).
@@ -72,6 +73,8 @@ mod tests {
         for (text, digits) in [("0203.201.340", "0203201340"), ("0202 239 951", "0202239951")] {
             assert_eq!(kbo(text).as_deref(), Ok(digits));
         }
+        // Of no register whose rule is known.
+        assert_eq!(kbo("9876.543.210").as_deref(), Ok("9876543210"));
         for wrong in ["0203201341", "0203201430", "0302201340", "0123456789"] {
             assert!(kbo(wrong).unwrap_err().contains("compare it with the register"), "{wrong}");
         }

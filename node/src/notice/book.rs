@@ -9,7 +9,7 @@ use belfry_proto::{
 };
 use serde::Deserialize;
 
-use super::{Zone, zone::is_day};
+use super::{CheckDigits, Zone, zone::is_day};
 
 /// Belgium's, with its three languages.
 const DEFAULT: &str = include_str!("../../../config/notices.default.toml");
@@ -76,6 +76,9 @@ pub struct Book {
     /// By whose clock pages tell days and hours.
     #[serde(default)]
     pub zone: Zone,
+    /// How enterprise numbers are checked; where nothing is said, they are not.
+    #[serde(default)]
+    pub enterprise_number: Option<CheckDigits>,
     authorities: Vec<Authority>,
     texts: BTreeMap<String, BTreeMap<String, String>>,
 }

@@ -7,6 +7,7 @@
 mod board;
 mod book;
 mod minutes;
+mod number;
 mod page;
 mod record;
 mod register;
@@ -15,6 +16,7 @@ mod zone;
 pub use board::{Report, Share};
 pub use book::{Authority, Book, BookError, LANGUAGES};
 pub use minutes::{AMENDMENTS, DEPARTURES, Minutes};
+pub use number::CheckDigits;
 pub use page::html;
 pub use record::{DecisionRecord, RecordError, Recorded};
 pub use register::{Mark, Register, RegisterError, State, TakenBack};

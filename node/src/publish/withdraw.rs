@@ -37,9 +37,12 @@ use crate::{
 };
 
 /// Messages that one draft withdraws: a large publication, and sixteen messages of ours. Whoever names messages names no more;
-/// of what is named by object, the rest follows in further drafts. Too low ⇒ many drafts, too high ⇒ what goes out again of a
-/// draft weighs on memory.
+/// of what is named by object, the others go by further drafts of the same write. Too low ⇒ many drafts, too high ⇒ many
+/// messages go out before another draft has its turn.
 const MAX_MESSAGES: usize = if cfg!(test) { 8 } else { 16 * MAX_TARGETS };
+/// Bytes of objects that go out again by one withdrawal, all its drafts together: they lie in memory until they are durable in
+/// one write. Too low ⇒ what many messages share is taken back by naming them, too high ⇒ a withdrawal weighs on memory.
+const MAX_AGAIN: usize = if cfg!(test) { 64 * 1024 } else { 64 * 1024 * 1024 };
 
 /// Names a step of a withdrawal in several, by the last one and how many follow this one: whoever has the last finds all.
 fn step_before(last: PublicationId, left: u64) -> PublicationId {
@@ -56,7 +59,7 @@ impl Publisher {
     /// draft names, as many drafts as it takes, durable in one write; the last of them is the one to follow.
     ///
     /// # Errors
-    /// [`WithdrawError`]; nothing is kept then.
+    /// [`WithdrawError`], also where more than 64 MiB of other objects would go out again; nothing is kept then.
     pub async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError> {
         let this = self.clone();
         tokio::task::spawn_blocking(move || this.take_back(&request)).await.map_err(fault)?
@@ -107,6 +110,7 @@ impl Publisher {
     ) -> Result<Vec<DraftRow>, WithdrawError> {
         let steps = targets.chunks(MAX_MESSAGES);
         let count = steps.len() as u64;
+        let mut room = MAX_AGAIN;
         (1..)
             .zip(steps)
             .map(|(nth, step)| {
@@ -116,7 +120,7 @@ impl Publisher {
                 };
                 // They go out as they were made.
                 let created = now.saturating_add(Duration::from_micros(nth - 1));
-                let draft = self.draft_of(request, step, ground, publication, created)?;
+                let draft = self.draft_of(request, step, ground, (publication, created), &mut room)?;
                 Ok(DraftRow { idempotency_key: key, ..draft })
             })
             .collect()
@@ -142,16 +146,16 @@ impl Publisher {
         Ok(Some(Withdrawn { publication, targets, republished, remains, duplicate: true }))
     }
 
-    /// The draft that ends these messages, without a key.
+    /// The draft that ends these messages, without a key; what goes out again by it takes of the room.
     fn draft_of(
         &self,
         request: &WithdrawalRequest,
         targets: &[MessageId],
         ground: WithdrawalGround,
-        publication: PublicationId,
-        created: Timestamp,
+        (publication, created): (PublicationId, Timestamp),
+        room: &mut usize,
     ) -> Result<DraftRow, WithdrawError> {
-        let rest = self.rests(request, targets)?;
+        let rest = self.rests(request, targets, room)?;
         let audience = rest.first().map_or(Audience::Group, |rest| rest.audience);
         let objects: Vec<(String, String)> = rest
             .iter()
@@ -266,7 +270,12 @@ impl Publisher {
     }
 
     /// What these messages say besides the objects that go; nothing goes out again of what is named whole.
-    fn rests(&self, request: &WithdrawalRequest, messages: &[MessageId]) -> Result<Vec<Rest>, WithdrawError> {
+    fn rests(
+        &self,
+        request: &WithdrawalRequest,
+        messages: &[MessageId],
+        room: &mut usize,
+    ) -> Result<Vec<Rest>, WithdrawError> {
         let mut rests: Vec<Rest> = Vec::new();
         if !request.named.is_by_object() {
             return Ok(rests);
@@ -281,6 +290,7 @@ impl Publisher {
                     why: "they and others to be published again are for different readers",
                 });
             }
+            *room = room.checked_sub(rest.bytes()).ok_or(WithdrawError::TooMuchAgain)?;
             rests.push(rest);
         }
         Ok(rests)
@@ -304,6 +314,11 @@ mod tests {
     const OBJECT: &str = "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f";
 
     fn version(n: usize) -> Submission {
+        version_beside(n, &serde_json::json!({}))
+    }
+
+    /// A version of the object in one message with another object that says this as well.
+    fn version_beside(n: usize, more: &serde_json::Value) -> Submission {
         let indicator = |id: &str| {
             serde_json::json!({
                 "type": "indicator", "spec_version": "2.1", "id": id, "created": "2026-01-01T00:00:00.000Z",
@@ -311,10 +326,11 @@ mod tests {
                 "pattern_type": "stix", "valid_from": "2026-01-01T00:00:00Z",
             })
         };
-        let other = format!("indicator--00000000-0000-4000-8000-{n:012}");
+        let mut other = indicator(&format!("indicator--00000000-0000-4000-8000-{n:012}"));
+        other.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let bundle = serde_json::json!({
             "type": "bundle", "id": "bundle--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3e",
-            "objects": [indicator(OBJECT), indicator(&other)],
+            "objects": [indicator(OBJECT), other],
         });
         Submission { bundle: bundle.to_string().into_bytes(), ..Submission::of(CIDR, "siem") }
     }
@@ -375,6 +391,37 @@ mod tests {
         assert!(matches!(gone, Err(WithdrawError::UnknownObject(_))), "nothing of it is left: {gone:?}");
         let many = WithdrawalRequest { named: Named::Messages(taken.targets), ..request("by id") };
         assert!(matches!(publisher.withdraw(many).await, Err(WithdrawError::TooMany(_))));
+    }
+
+    #[tokio::test]
+    async fn a_withdrawal_by_which_too_much_would_go_out_again_is_refused_and_goes_by_messages_or_versions() {
+        const TEXT: usize = 6_000;
+        const COUNT: usize = MAX_AGAIN / TEXT + 1;
+        // What goes out again by the first draft has room, and that of all of them has not.
+        const { assert!(MAX_MESSAGES * (TEXT + 1_000) < MAX_AGAIN && COUNT > MAX_MESSAGES) };
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let site = Site::new(&coalition, &alice).await;
+        let publisher = publisher(&alice, &site);
+        let mut flusher = flusher(&site);
+        for n in 0..COUNT {
+            let more = serde_json::json!({ "description": "x".repeat(TEXT) });
+            publisher.submit(version_beside(n, &more)).await.unwrap();
+        }
+        flush_all(&mut flusher).await;
+        let refused = publisher.withdraw(request("all")).await;
+        let error = refused.unwrap_err();
+        assert!(matches!(error, WithdrawError::TooMuchAgain), "{error:?}");
+        assert!(error.to_string().contains("name messages or versions"), "{error}");
+        assert_eq!(site.store.queued(10).unwrap(), [], "nor a first draft");
+        let some = (0..3).map(|n| format!("2026-01-01T00:00:00.{n:03}Z")).collect();
+        let some = Named::Versions { object: OBJECT.to_owned(), versions: some };
+        let some =
+            publisher.withdraw(WithdrawalRequest { named: some, ..request("versions") }).await.unwrap();
+        assert_eq!((some.targets.len(), some.republished), (3, 3));
+        // Whoever names messages takes back all that they say.
+        let rest = WithdrawalRequest { named: Named::Messages(some.targets), ..request("messages") };
+        assert_eq!(publisher.withdraw(rest).await.unwrap().republished, 0);
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use belfry_proto::import::Format;
+use belfry_proto::{import::Format, stix::neutral};
 use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ const ACCEPT: &str = "application/json";
 const MAX_EVENTS: usize = 50_000;
 /// Events between two writes of that row: as many are fetched again after a kill, and known then.
 const UNSAVED: usize = 64;
+/// Characters of what a parser says: it repeats what it was given, however long that is.
+const MAX_SAID: usize = 300;
 
 pub(super) struct Misp {
     remote: Remote,
@@ -98,8 +100,7 @@ impl Feed for Misp {
         let url = self.remote.url();
         desk.begin(&format!("{}{}", url.origin(), url.path));
         let answer = self.remote.need(&self.path("manifest.json"), ACCEPT).await?;
-        let Manifest(events) = serde_json::from_slice(&answer.body)
-            .map_err(|error| Failure::new(format!("its manifest.json is no MISP manifest: {error}")))?;
+        let Manifest(events) = manifest(&answer.body)?;
         drop(answer);
         let listed: BTreeSet<Uuid> = events.keys().copied().collect();
         desk.state.misp_base.begin(desk.state.misp_made.len(), clock::now());
@@ -206,6 +207,13 @@ impl Misp {
     }
 }
 
+fn manifest(body: &[u8]) -> Result<Manifest, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        let said = neutral::gist(&error.to_string(), MAX_SAID);
+        Failure::new(format!("its manifest.json is no MISP manifest: {said}"))
+    })
+}
+
 /// How an event's file is read.
 fn reading(event: Uuid) -> Reading {
     Reading { format: Some(Format::Misp), name: format!("{event}.json"), ..Reading::default() }
@@ -230,5 +238,16 @@ mod tests {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         assert!(read(&format!(r#"{{"{uuid}":{{"timestamp":"soon"}}}}"#)).is_err());
+    }
+
+    #[test]
+    fn of_what_is_no_manifest_little_is_repeated() {
+        let long = "\u{1b}x".repeat(100_000);
+        let body = serde_json::to_vec(&long).unwrap();
+        let Err(failure) = manifest(&body) else { panic!("a text is no manifest") };
+        let said = failure.reason;
+        assert!(said.starts_with("its manifest.json is no MISP manifest: "), "{said}");
+        assert!(said.contains("line 1") && !said.contains('\u{1b}'), "{said}");
+        assert!(said.len() < 10 * MAX_SAID, "{} bytes", said.len());
     }
 }

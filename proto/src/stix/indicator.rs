@@ -129,6 +129,42 @@ pub enum Stands {
     Joined,
 }
 
+/// What has a value that a pattern looks for: hashes of all things look alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bearer {
+    /// What the value's type says: of a hash, a file.
+    Usual,
+    /// A certificate, by its fingerprint.
+    Certificate,
+    /// Anything else that a hash is named of.
+    Other,
+}
+
+impl Bearer {
+    /// By the path of a comparison.
+    fn of(path: &str) -> Self {
+        match path.split_once(':') {
+            Some((kind, property)) if property.starts_with("hashes.") => match kind {
+                "file" | "artifact" => Self::Usual,
+                "x509-certificate" => Self::Certificate,
+                _ => Self::Other,
+            },
+            _ => Self::Usual,
+        }
+    }
+}
+
+/// A value that an indicator looks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sought {
+    /// Which.
+    pub value: Observable,
+    /// How much of the pattern it is.
+    pub stands: Stands,
+    /// What has it; where several do, the most usual.
+    pub bearer: Bearer,
+}
+
 impl Indicator {
     /// Off an indicator's JSON.
     #[must_use]
@@ -177,32 +213,46 @@ impl Indicator {
         self.pattern.lines().any(stops) || acts()
     }
 
-    /// The values it looks for, each once.
-    ///
-    /// A cryptographic hash names its file whatever else a pattern asks for, so it always stands alone. That of a
-    /// certificate is no file's: lookup finds it, lists of files are without it.
+    /// The values it looks for that are what their type says, each once: a hash is a file's.
     #[must_use]
     pub fn values(&self) -> Vec<(Observable, Stands)> {
+        let usual = self.sought().into_iter().filter(|sought| sought.bearer == Bearer::Usual);
+        usual.map(|sought| (sought.value, sought.stands)).collect()
+    }
+
+    /// All values it looks for, each once.
+    ///
+    /// A cryptographic hash names its file or certificate whatever else a pattern asks for, so it always stands alone.
+    #[must_use]
+    pub fn sought(&self) -> Vec<Sought> {
         if self.pattern_type != "stix" {
             return Vec::new();
         }
         let Ok(read) = pattern::read(&self.pattern) else { return Vec::new() };
-        let mut found: BTreeMap<Observable, Stands> = BTreeMap::new();
-        let of_files = |path: &str| !path.starts_with("x509-certificate:");
-        for comparison in read.comparisons.iter().filter(|comparison| of_files(comparison.path())) {
+        let mut found: BTreeMap<Observable, (Stands, Bearer)> = BTreeMap::new();
+        for comparison in &read.comparisons {
+            let bearer = Bearer::of(comparison.path());
             for value in comparison.wanted() {
                 let Some(observable) = compared(comparison.path(), value) else { continue };
                 if found.len() >= MAX_OBSERVABLES {
                     break;
                 }
-                let names_a_file =
+                let is_hash =
                     matches!(observable.kind(), Kind::Md5 | Kind::Sha1 | Kind::Sha256 | Kind::Sha512);
-                let stands = if read.is_joined && !names_a_file { Stands::Joined } else { Stands::Alone };
-                let known = found.entry(observable).or_insert(stands);
-                *known = (*known).min(stands);
+                let names_it = is_hash && bearer != Bearer::Other;
+                let stands = if read.is_joined && !names_it { Stands::Joined } else { Stands::Alone };
+                let known = found.entry(observable).or_insert((stands, bearer));
+                *known = (known.0.min(stands), known.1.min(bearer));
             }
         }
-        found.into_iter().collect()
+        let sought = |(value, (stands, bearer))| Sought { value, stands, bearer };
+        found.into_iter().map(sought).collect()
+    }
+
+    /// Whether its pattern is one of STIX, by every rule of the grammar.
+    #[must_use]
+    pub fn is_of_stix(&self) -> bool {
+        self.pattern_type == "stix" && pattern::check(&self.pattern).is_ok()
     }
 }
 
@@ -371,11 +421,36 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_a_certificate_is_no_files() {
-        let sha1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
-        let pattern =
-            format!("[x509-certificate:hashes.'SHA-1' = '{sha1}' OR domain-name:value = 'evil.example']");
-        assert_eq!(values(&pattern), ["evil.example Alone"]);
+    fn the_hash_of_a_certificate_or_of_anything_else_is_no_files_and_is_sought_as_what_it_is() {
+        let sha1 = |n: u32| format!("{n:040x}");
+        let pattern = format!(
+            "[x509-certificate:hashes.'SHA-1' = '{}' AND x-module:hashes.'SHA-1' = '{}' AND artifact:hashes.'SHA-1' = '{}' \
+             AND domain-name:value = 'evil.example']",
+            sha1(1),
+            sha1(2),
+            sha1(3)
+        );
+        let indicator = Indicator { pattern_type: "stix".into(), pattern, ..Indicator::default() };
+        let sought: Vec<(String, Stands, Bearer)> = indicator
+            .sought()
+            .into_iter()
+            .map(|sought| (sought.value.value().to_owned(), sought.stands, sought.bearer))
+            .collect();
+        let expected = [
+            ("evil.example".to_owned(), Stands::Joined, Bearer::Usual),
+            (sha1(1), Stands::Alone, Bearer::Certificate),
+            (sha1(2), Stands::Joined, Bearer::Other),
+            (sha1(3), Stands::Alone, Bearer::Usual),
+        ];
+        assert_eq!(sought, expected);
+        assert_eq!(
+            values(&indicator.pattern),
+            ["evil.example Joined".to_owned(), format!("{} Alone", sha1(3))]
+        );
+        // What a file has as well is a file's.
+        let both =
+            format!("[x509-certificate:hashes.MD5 = '{0}' OR file:hashes.MD5 = '{0}']", "ab".repeat(16));
+        assert_eq!(values(&both).len(), 1);
     }
 
     #[test]

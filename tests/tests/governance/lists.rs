@@ -2,6 +2,17 @@
 
 use std::fs;
 
+use belfry_node::{
+    clock,
+    keys::{MemberKeys, enrolment::read_charters},
+};
+use belfry_proto::{
+    schema::{EntityClass, Organisation},
+    trust::{
+        file::write_request,
+        request::{self, RequestDraft},
+    },
+};
 use serde_json::Value;
 
 use super::desk::Desk;
@@ -147,4 +158,33 @@ fn whom_the_coalition_put_out_no_list_brings_back() {
     // By hand it is a decision; from then on the list speaks of a member again.
     desk.ok(&[&["issue", "again.request", "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
     assert!(desk.ok(&IMPORT).contains("certificate 3, valid"));
+}
+
+#[test]
+fn a_number_that_a_certificate_has_wrong_is_warned_of_and_any_other_wrong_one_refuses_the_list() {
+    const WRONG: &str = "0123456789";
+    let desk = Desk::found("Slips");
+    // As another tool asks: `belfry enroll` takes no such number.
+    let organisation = Organisation {
+        name: "Bank".into(),
+        kbo: WRONG.into(),
+        classes: vec![EntityClass::Essential.into()],
+        ..Organisation::default()
+    };
+    let draft = RequestDraft { organisation, groups: Vec::new(), carrier: true, member: None };
+    let charters = read_charters(&desk.path("coalition/charter.pem")).unwrap();
+    let keys = MemberKeys::generate(&mut rand::rng());
+    let asked = request::build(&draft, &keys.signing, &keys.node, &keys.kem, charters.newest(), clock::now());
+    fs::write(desk.path("bank.request"), write_request(&asked)).unwrap();
+    desk.ok(&[&["issue", "bank.request", "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
+    asks(&desk, "Port", "port", &[]);
+    let head = "organisation,kbo,until,request\n";
+    list(&desk, &format!("{head}Bank,{WRONG},,\nDock,0123456788,,\n"));
+    let said = desk.refused(&IMPORT);
+    assert!(said.contains("line 3, kbo: \"0123456788\" is no enterprise number"), "{said}");
+    list(&desk, &format!("{head}Bank,{WRONG},,\nPort,,2099-12-31,port.request\n"));
+    let ran = desk.run(&[&IMPORT[..], &["--issue"], &WITH].concat());
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("line 2, kbo") && ran.stderr.contains("coalition amend"), "{}", ran.stderr);
+    assert_eq!(roster(&desk).len(), 2);
 }

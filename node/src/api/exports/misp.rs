@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use belfry_proto::{
     id::PublicationId,
     stix::{
-        indicator::Indicator,
+        indicator::{Bearer, Indicator},
         neutral,
         observable::{Kind, Observable},
     },
@@ -77,7 +77,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Result<Files, Proble
         let mut attributes = Vec::new();
         for (released, values) in objects {
             for value in values {
-                let Some(attribute) = attribute(released, value) else {
+                let Some(attribute) = attribute(released, value, snapshot.bearer_of(value)) else {
                     files.unwritable += 1;
                     continue;
                 };
@@ -98,8 +98,20 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Result<Files, Proble
     Ok(files)
 }
 
-/// MISP's type and category; none for what its feeds have no attribute for.
-pub(in crate::api) const fn kind_of(kind: Kind) -> Option<(&'static str, &'static str)> {
+/// MISP's type and category of a value that something has; none for what its feeds have no attribute for.
+pub(in crate::api) const fn kind_of(kind: Kind, bearer: Bearer) -> Option<(&'static str, &'static str)> {
+    match bearer {
+        Bearer::Usual => {}
+        Bearer::Certificate => {
+            return Some(match kind {
+                Kind::Md5 => ("x509-fingerprint-md5", "Network activity"),
+                Kind::Sha1 => ("x509-fingerprint-sha1", "Network activity"),
+                Kind::Sha256 => ("x509-fingerprint-sha256", "Network activity"),
+                _ => return None,
+            });
+        }
+        Bearer::Other => return None,
+    }
     Some(match kind {
         Kind::Ipv4 | Kind::Ipv6 => ("ip-dst", "Network activity"),
         Kind::Domain => ("domain", "Network activity"),
@@ -120,9 +132,9 @@ pub(in crate::api) const fn kind_of(kind: Kind) -> Option<(&'static str, &'stati
     })
 }
 
-fn attribute(released: &Released, value: &Observable) -> Option<Value> {
+fn attribute(released: &Released, value: &Observable, bearer: Bearer) -> Option<Value> {
     let object = released.object();
-    let (kind, category) = kind_of(value.kind())?;
+    let (kind, category) = kind_of(value.kind(), bearer)?;
     if !neutral::is_plain(value.value()) {
         return None;
     }

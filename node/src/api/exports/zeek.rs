@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use belfry_proto::stix::{egress::Use, neutral, observable::Kind};
+use belfry_proto::stix::{egress::Use, indicator::Bearer, neutral, observable::Kind};
 
 use super::{Files, TEXT};
 use crate::query::{Entry, Snapshot};
@@ -36,6 +36,7 @@ fn row(entry: &Entry) -> Option<(String, &'static str)> {
         // Zeek logs URLs without their scheme.
         Kind::Url => (neutral::url(value).split_once("://")?.1.to_owned(), "URL"),
         Kind::Email => (value.to_owned(), "EMAIL"),
+        Kind::Sha1 if entry.bearer == Bearer::Certificate => (value.to_owned(), "CERT_HASH"),
         Kind::Md5 | Kind::Sha1 | Kind::Sha256 => (value.to_owned(), "FILE_HASH"),
         Kind::FileName => (value.to_owned(), "FILE_NAME"),
         _ => return None,

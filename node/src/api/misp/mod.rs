@@ -177,7 +177,7 @@ async fn misp_profile(app: &App, principal: &Principal) -> Result<(ExportView, A
 
 /// The UUID of an entry as an attribute, if MISP has its type.
 fn attribute_of(entry: &Entry) -> Option<Uuid> {
-    let (kind, _) = exports::misp_type(entry.observable.kind())?;
+    let (kind, _) = exports::misp_type(entry.observable.kind(), entry.bearer)?;
     Some(exports::misp_id(&[b"value", kind.as_bytes(), entry.observable.value().as_bytes()]))
 }
 
@@ -341,7 +341,7 @@ impl Search {
     /// An entry as the attribute that it is, if it is asked for.
     fn takes<'a>(&self, entry: &'a Entry) -> Option<Taken<'a>> {
         let value = entry.observable.value();
-        let (kind, category) = exports::misp_type(entry.observable.kind())?;
+        let (kind, category) = exports::misp_type(entry.observable.kind(), entry.bearer)?;
         let is_one_of = |set: &BTreeSet<String>, text: &str| set.is_empty() || set.contains(text);
         let tag = format!("tlp:{}", entry.tlp);
         let uuid = attribute_of(entry)?;

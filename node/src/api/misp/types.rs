@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
-use belfry_proto::stix::observable::Kind;
+use belfry_proto::stix::{indicator::Bearer, observable::Kind};
 use serde_json::{Value, json};
 
 use crate::api::exports;
@@ -16,7 +16,8 @@ pub(in crate::api) async fn describe() -> Json<Value> {
     // Every attribute found is for detection.
     let sane = |category| json!({ "default_category": category, "to_ids": 1 });
     let (mut defaults, mut categories) = (BTreeMap::new(), BTreeMap::<&str, BTreeSet<&str>>::new());
-    for (kind, category) in Kind::ALL.into_iter().filter_map(exports::misp_type) {
+    let of = |bearer| Kind::ALL.into_iter().filter_map(move |kind| exports::misp_type(kind, bearer));
+    for (kind, category) in of(Bearer::Usual).chain(of(Bearer::Certificate)) {
         defaults.insert(kind, sane(category));
         categories.entry(category).or_default().insert(kind);
     }

@@ -92,8 +92,10 @@ pub(in crate::api) async fn report(
     let snapshot = &rendered.snapshot;
     let mut held: Map<String, Value> =
         snapshot.held.iter().map(|(reason, count)| (reason.as_str().to_owned(), json!(count))).collect();
-    if rendered.files.unwritable > 0 {
-        held.insert(Held::Unwritable.as_str().to_owned(), json!(rendered.files.unwritable));
+    let unwritable =
+        rendered.files.unwritable + snapshot.held.get(&Held::Unwritable).copied().unwrap_or_default();
+    if unwritable > 0 {
+        held.insert(Held::Unwritable.as_str().to_owned(), json!(unwritable));
     }
     let entries: Vec<Value> = snapshot
         .entries

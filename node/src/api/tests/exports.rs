@@ -1,5 +1,6 @@
 //! Exports: what stands in each format, what never does, and that it leaves at once.
 
+mod bearers;
 mod limited;
 mod referred;
 mod rules;

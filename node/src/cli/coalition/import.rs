@@ -114,6 +114,7 @@ impl Import {
         let rows =
             table::parse(&file::read_text(&self.list)?).map_err(refused).with_context(|| name.clone())?;
         let mut folder = self.folder.open()?;
+        slips(&folder, &rows).with_context(|| name.clone())?;
         let base = self.list.parent().unwrap_or(Path::new("")).to_owned();
         let mut plans = Vec::with_capacity(rows.len());
         let goes_in = self.passphrases.has_registrar(&folder.keys());
@@ -180,6 +181,21 @@ impl Import {
             self.folder.export()
         ))?)
     }
+}
+
+/// Refuses a list for a number that nobody can have, but for what is in a certificate since before: of that it warns.
+fn slips(folder: &Folder, rows: &[Row]) -> anyhow::Result<()> {
+    let is_known = |column: &str, number: &str| {
+        let mut organisations = folder.roster().members().map(|member| &member.organisation);
+        organisations.any(|known| number == if column == "kbo" { &known.kbo } else { &known.lei })
+    };
+    for slip in table::slips(rows, is_known).map_err(refused)? {
+        output::warn(&format!(
+            "{slip}. A certificate says the same: once it is corrected with `belfry coalition amend{}`, correct the list, too",
+            folder.again()
+        ));
+    }
+    Ok(())
 }
 
 /// Holds one row to the roster and its request; an error is a refusal of the whole list.

@@ -9,7 +9,7 @@ use belfry_proto::{
     stix::object::Object,
 };
 
-use super::{MAX_MESSAGES, Remains};
+use super::{MAX_AGAIN, MAX_MESSAGES, Remains};
 use crate::{publish::submission::SubmitError, store::ReadError};
 
 /// What is to be taken back.
@@ -124,6 +124,12 @@ pub enum WithdrawError {
     /// Nothing of ours says it.
     #[error("this member says nothing of {0} in the group, or has taken it back already")]
     UnknownObject(String),
+    /// What else its messages say is too much for one withdrawal.
+    #[error(
+        "what else these messages say would be published again, and that is more than the {MAX_AGAIN} bytes of one withdrawal: \
+         name messages or versions, a few at a time"
+    )]
+    TooMuchAgain,
     /// The rest cannot go out again by itself.
     #[error(
         "message {message} also says {others} other objects: {why}; withdraw the message itself, and publish them again"

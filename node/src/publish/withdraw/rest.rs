@@ -18,6 +18,13 @@ pub(super) struct Rest {
     pub(super) objects: Vec<Object>,
 }
 
+impl Rest {
+    /// Bytes of the objects that go out again.
+    pub(super) fn bytes(&self) -> usize {
+        self.objects.iter().map(|object| object.raw().len()).sum()
+    }
+}
+
 impl Publisher {
     /// What a message of ours says besides the objects that go; `None` if nothing.
     pub(super) fn rest(

@@ -13,7 +13,7 @@ use belfry_proto::{
     id::MemberId,
     stix::{
         egress::{Held, Policy, Use},
-        indicator::{Indicator, Stands},
+        indicator::{Bearer, Indicator, Sought, Stands},
         marking::Tlp,
         neutral,
         observable::Observable,
@@ -54,13 +54,14 @@ struct Named {
 struct Claim {
     evidence: Evidence,
     stands: Stands,
+    bearer: Bearer,
     created: Timestamp,
     name: String,
     id: String,
 }
 
 /// An indicator that may leave, with the values of it that this export is of.
-pub(in crate::query) type Taken = (Released, Indicator, Vec<(Observable, Stands)>);
+pub(in crate::query) type Taken = (Released, Indicator, Vec<Sought>);
 
 pub(in crate::query) struct Gathering<'a> {
     export: &'a Export,
@@ -115,12 +116,15 @@ impl<'a> Gathering<'a> {
         if (indicator.pattern_type == "stix") == of_rules {
             return None;
         }
-        let mut values = indicator.values();
-        values.retain(|(value, _)| {
+        let mut values = indicator.sought();
+        // What is made of objects is of all of them, unless it is of some types of values.
+        let is_of_all = self.export.format.is_of_objects() && self.export.types.is_empty();
+        let is_whole = of_rules || values.is_empty() && is_of_all && indicator.is_of_stix();
+        values.retain(|Sought { value, .. }| {
             self.export.format.writes(value.kind())
                 && (self.export.types.is_empty() || self.export.types.contains(&value.kind()))
         });
-        if values.is_empty() && !of_rules {
+        if values.is_empty() && !is_whole {
             return None;
         }
         let reason = match () {
@@ -137,7 +141,10 @@ impl<'a> Gathering<'a> {
         let policy = Policy { purpose: self.purpose_of(&indicator), ..self.export.policy };
         let frees = frees_at(&policy, &row, self.now);
         match release(&policy, row, self.now) {
-            Ok(released) => Some((released, indicator, values)),
+            Ok(released) => {
+                let values = self.writable(values, is_whole)?;
+                Some((released, indicator, values))
+            }
             Err(reason) => {
                 self.hold(reason);
                 if let Some(frees) = frees {
@@ -148,30 +155,58 @@ impl<'a> Gathering<'a> {
         }
     }
 
+    /// Those of an indicator's values that the format can write as what they are, all others counted; none if it would be without
+    /// any. One that looks for no value goes out whole, as a rule or as an object: where somebody looks, for what it would block
+    /// no list of ours is asked.
+    fn writable(&mut self, mut values: Vec<Sought>, is_whole: bool) -> Option<Vec<Sought>> {
+        let format = self.export.format;
+        if is_whole {
+            let goes = match format {
+                Format::Rules => true,
+                Format::Stix => self.export.policy.purpose == Use::Detect,
+                _ => false,
+            };
+            if !goes {
+                self.hold(Held::Unwritable);
+            }
+            return goes.then_some(values);
+        }
+        values.retain(|Sought { value, bearer, .. }| {
+            let goes = format.writes_of(value.kind(), *bearer);
+            if !goes {
+                self.hold(Held::Unwritable);
+            }
+            goes
+        });
+        (!values.is_empty()).then_some(values)
+    }
+
     pub(in crate::query) fn add(
         &mut self,
         released: Released,
         indicator: &Indicator,
-        values: Vec<(Observable, Stands)>,
+        values: Vec<Sought>,
         said: &Said,
     ) -> Result<(), QueryError> {
         let row = released.object();
         let members: Vec<MemberId> = row.reporters().iter().copied().chain([row.member()]).collect();
-        if self.export.format == Format::Rules {
+        if values.is_empty() {
             let backing: BTreeSet<MemberId> = members.iter().chain(&said.members).copied().collect();
             let evidence = evidence(Decay::of_rules(), indicator.claimed(), row, backing.len(), said);
+            let ends = (self.export.format == Format::Stix).then(|| evidence.judge(self.now).expires);
             match self.verdict(&evidence, self.purpose_of(indicator)) {
-                Ok(score) => self.objects.push((released.scored(score, None), Vec::new())),
+                Ok(score) => self.objects.push((released.scored(score, ends), Vec::new())),
                 Err(reason) => self.hold(reason),
             }
             return self.bounded();
         }
-        for (value, stands) in &values {
+        for Sought { value, stands, bearer } in &values {
             let named = self.values.entry(value.clone()).or_default();
             named.claims.push(Claim {
                 // Members and doubt are the value's, and known once all are gathered.
                 evidence: evidence(Decay::of(value.kind()), indicator.claimed(), row, 0, said),
                 stands: *stands,
+                bearer: *bearer,
                 created: row.created().min(self.now),
                 name: neutral::brief(&indicator.name, NAME),
                 id: row.id().to_owned(),
@@ -190,7 +225,7 @@ impl<'a> Gathering<'a> {
             named.tlp = named.tlp.max(Some(row.tlp()));
         }
         if self.export.format.is_of_objects() {
-            self.objects.push((released, values.into_iter().map(|(value, _)| value).collect()));
+            self.objects.push((released, values.into_iter().map(|sought| sought.value).collect()));
         }
         self.bounded()
     }
@@ -240,13 +275,11 @@ impl<'a> Gathering<'a> {
             }
         }
         let objects = std::mem::take(&mut self.objects);
-        let objects = match self.export.format {
-            Format::Rules => objects,
-            _ => objects
-                .into_iter()
-                .filter_map(|(object, values)| self.whole(&entries, object, values))
-                .collect(),
-        };
+        let objects = objects.into_iter().filter_map(|(object, values)| match values.is_empty() {
+            true => Some((object, values)),
+            false => self.whole(&entries, object, values),
+        });
+        let objects = objects.collect();
         Snapshot {
             export: self.export.clone(),
             entries,
@@ -296,6 +329,7 @@ impl<'a> Gathering<'a> {
         sources.sort_unstable();
         Ok(Entry {
             observable: observable.clone(),
+            bearer: named.claims.iter().map(|claim| claim.bearer).min().unwrap_or(Bearer::Usual),
             score,
             first,
             last: last.max(named.said.last.map_or(last, |seen| seen.min(self.now))),

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use belfry_proto::{
     id::{GroupId, RosterVersion},
-    stix::{egress::Held, marking::Tlp, observable::Observable},
+    stix::{egress::Held, indicator::Bearer, marking::Tlp, observable::Observable},
     time::Timestamp,
 };
 
@@ -41,6 +41,8 @@ const STRETCH: usize = 1_000;
 pub struct Entry {
     /// The value.
     pub observable: Observable,
+    /// What has it; where members differ, the most usual.
+    pub bearer: Bearer,
     /// 1 to 100, or 0 where the profile takes that.
     pub score: u8,
     /// When it was first said.
@@ -83,6 +85,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What has a value that goes out.
+    #[must_use]
+    pub fn bearer_of(&self, value: &Observable) -> Bearer {
+        let at = self.entries.binary_search_by(|entry| entry.observable.cmp(value));
+        at.ok().and_then(|at| self.entries.get(at)).map_or(Bearer::Usual, |entry| entry.bearer)
+    }
+
     /// The same export with nothing in it.
     #[must_use]
     pub fn emptied(&self) -> Self {

@@ -1,6 +1,6 @@
 //! Export profiles as lists show them, and what their formats can write.
 
-use belfry_proto::stix::{egress::Use, observable::Kind};
+use belfry_proto::stix::{egress::Use, indicator::Bearer, observable::Kind};
 use serde::Serialize;
 
 use crate::{
@@ -73,6 +73,18 @@ impl Format {
             Self::Rpz => matches!(kind, Kind::Ipv4 | Kind::Ipv6 | Kind::Domain),
             Self::Misp => !matches!(kind, Kind::Cve),
             Self::Rules => false,
+        }
+    }
+
+    /// Whether a value of a type that it writes can be written as what it is: not every format that has hashes of files tells
+    /// them from those of certificates.
+    pub(super) const fn writes_of(self, kind: Kind, bearer: Bearer) -> bool {
+        match (bearer, self) {
+            // Zeek meets certificates by their SHA-1 alone.
+            (Bearer::Certificate, Self::Zeek) => matches!(kind, Kind::Sha1),
+            (Bearer::Certificate, Self::Misp) => matches!(kind, Kind::Md5 | Kind::Sha1 | Kind::Sha256),
+            (Bearer::Usual, _) | (Bearer::Certificate | Bearer::Other, Self::Stix) => true,
+            (Bearer::Certificate | Bearer::Other, _) => false,
         }
     }
 

@@ -22,10 +22,15 @@ use self::{
     built_in::BUILT_IN,
     expression::{Expressions, Fault},
 };
-use super::observable::{Kind, Observable, around};
+use super::{
+    neutral,
+    observable::{Kind, Observable, around},
+};
 
 /// Entries of one list; MISP's largest has a million.
 const MAX_ENTRIES: usize = 2_000_000;
+/// Characters of what a parser says: it repeats what it was given, however long that is.
+const MAX_SAID: usize = 300;
 
 /// What being on a list means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,9 +64,9 @@ pub struct Hit<'a> {
 /// Why a file is no warning list.
 #[derive(Debug, thiserror::Error)]
 pub enum WarningError {
-    /// Not MISP's JSON.
+    /// Not MISP's JSON; with what the parser says, in brief.
     #[error("is not a MISP warning list: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(String),
     /// Nothing this belfry matches by.
     #[error("is of type {0:?}; belfry reads cidr, string, hostname, substring and regex")]
     Type(String),
@@ -210,7 +215,8 @@ impl Warnings {
         json: &[u8],
         level: impl FnOnce(&str) -> Level,
     ) -> Result<String, WarningError> {
-        let read: MispList = serde_json::from_slice(json)?;
+        let read: MispList = serde_json::from_slice(json)
+            .map_err(|error| WarningError::Json(neutral::gist(&error.to_string(), MAX_SAID)))?;
         let kinds = read.kinds();
         let MispList { name, kind, list: entries, .. } = read;
         if entries.len() > MAX_ENTRIES {
@@ -496,6 +502,12 @@ mod tests {
             let error = warnings.add_misp(broken.as_bytes(), |_| Level::Block).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
         }
+        let long = format!("{:?}", "x".repeat(100_000));
+        let error = warnings.add_misp(long.as_bytes(), |_| Level::Block).unwrap_err().to_string();
+        assert!(
+            error.contains("MISP") && error.len() < 2 * MAX_SAID,
+            "of what is none little is repeated: {error}"
+        );
     }
 
     #[test]

@@ -208,14 +208,10 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
             format!("{kbo:?} is not ten digits: write it as text, a spreadsheet may have cut the first 0"),
         ));
     }
-    if !kbo.is_empty() {
-        numbers::kbo(&kbo).map_err(|error| wrong("kbo", error))?;
-    }
     let lei = cell("lei").to_uppercase();
     if !(lei.is_empty() || lei.len() == 20 && lei.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return Err(wrong("lei", format!("{lei:?} is not twenty digits and letters")));
     }
-    numbers::lei(&lei).map_err(|error| wrong("lei", error))?;
     let words = |text: String| -> Vec<String> {
         text.split([' ', ',', '+']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
     };
@@ -260,6 +256,34 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
         request,
         evidence,
     })
+}
+
+/// How a number is read.
+type Check = fn(&str) -> Result<String, String>;
+
+/// Numbers whose check digits are wrong. Those that a certificate has already are told: the list is kept for years, and what says
+/// the same as the roster decides nothing.
+///
+/// # Errors
+/// The first of any other.
+pub(super) fn slips(
+    rows: &[Row],
+    is_known: impl Fn(&'static str, &str) -> bool,
+) -> Result<Vec<TableError>, TableError> {
+    let mut known = Vec::new();
+    for row in rows {
+        let checked: [(&'static str, &String, Check); 2] =
+            [("kbo", &row.kbo, numbers::kbo), ("lei", &row.lei, numbers::lei)];
+        for (column, number, check) in checked.into_iter().filter(|(_, number, _)| !number.is_empty()) {
+            let Err(error) = check(number) else { continue };
+            let slip = TableError::Cell { line: row.line, column, error };
+            match is_known(column, number) {
+                true => known.push(slip),
+                false => return Err(slip),
+            }
+        }
+    }
+    Ok(known)
 }
 
 fn duplicates(rows: &[Row]) -> Result<(), TableError> {
@@ -332,8 +356,6 @@ mod tests {
             ("kbo\n0123456749\n", "must name the columns"),
             ("organisation,organisation\nx,y\n", "twice: take one of them out"),
             ("organisation,kbo\nx,123456789\n", "line 2, kbo"),
-            ("organisation,kbo\nx,0123456789\n", "line 2, kbo: \"0123456789\" is no enterprise number"),
-            ("organisation,lei\nx,5493001KJTIIGC8Y1R13\n", "compare it with the register"),
             ("organisation,classes\nx,bank\n", "line 2, classes: \"bank\""),
             ("organisation,until\nx,1/1/2027\n", "line 2, until"),
             (
@@ -352,5 +374,22 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_wrong_number_refuses_a_list_unless_a_certificate_has_it_already() {
+        let rows = |text: &str| parse(&format!("organisation;kbo;lei\n{text}")).unwrap();
+        let kbo = rows("Bank;0123456789;\nRail;0123.456.749;\nGrid;;\n");
+        let error = slips(&kbo, |_, _| false).unwrap_err().to_string();
+        assert!(error.starts_with("line 2, kbo: \"0123456789\" is no enterprise number"), "{error}");
+        let lei = rows("Rail;;5493001KJTIIGC8Y1R12\nBank;;5493001KJTIIGC8Y1R13\n");
+        let error = slips(&lei, |_, _| false).unwrap_err().to_string();
+        assert!(
+            error.starts_with("line 3, lei: ") && error.contains("compare it with the register"),
+            "{error}"
+        );
+        let known = slips(&kbo, |column, number| (column, number) == ("kbo", "0123456789")).unwrap();
+        assert_eq!(known.len(), 1, "it is told");
+        assert!(slips(&lei, |column, number| (column, number) == ("kbo", "5493001KJTIIGC8Y1R13")).is_err());
     }
 }

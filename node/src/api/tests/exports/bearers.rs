@@ -1,0 +1,79 @@
+//! Fingerprints of certificates, and indicators that look for no value: written where a format can, counted where it cannot.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{DOMAINS, profiles};
+use crate::api::tests::site::{Put, Site, post};
+
+#[tokio::test]
+async fn the_fingerprint_of_a_certificate_leaves_as_one_or_is_counted_and_is_never_a_files() {
+    let site = Site::exporting(&profiles(&[
+        ("stix", "stix", ""),
+        ("misp", "misp", ""),
+        ("zeek", "zeek", ""),
+        ("files", "list", "types = [\"sha1\"]"),
+        ("hosts", "list", DOMAINS),
+    ]))
+    .await;
+    let token = site.reader().await;
+    let [file, fingerprint, module] = ["ab", "cd", "ef"].map(|byte| byte.repeat(20));
+    let of = |n, what: &str, sha1: &str| {
+        Put::pattern(n, &format!("[{what}:hashes.'SHA-1' = '{sha1}']"), &json!({}))
+    };
+    let put = [of(1, "file", &file), of(2, "x509-certificate", &fingerprint), of(3, "x-module", &module)];
+    site.put(&put).await;
+    assert_eq!(site.text(&token, "files").await, format!("{file}\n"));
+    let unwritable = |count| BTreeMap::from([("unwritable".to_owned(), count)]);
+    assert_eq!(site.held(&token, "files").await, unwritable(2));
+    assert_eq!(site.held(&token, "hosts").await, BTreeMap::new(), "it is of no hashes");
+    let bundle = site.text(&token, "stix").await;
+    assert!(put.iter().all(|put| bundle.contains(&put.id)), "{bundle}");
+    assert_eq!(site.held(&token, "stix").await, BTreeMap::new());
+    let zeek = site.text(&token, "zeek").await;
+    assert!(zeek.contains(&format!("{file}\tIntel::FILE_HASH")), "{zeek}");
+    assert!(zeek.contains(&format!("{fingerprint}\tIntel::CERT_HASH")) && !zeek.contains(&module), "{zeek}");
+    assert_eq!(site.held(&token, "misp").await, unwritable(1));
+    let typed = |attributes: &Value| {
+        let attributes = attributes.as_array().unwrap().iter();
+        let mut typed: Vec<(String, String)> = attributes
+            .map(|one| (one["type"].as_str().unwrap().into(), one["value"].as_str().unwrap().into()))
+            .collect();
+        typed.sort_unstable();
+        typed
+    };
+    let expected = [("sha1".to_owned(), file), ("x509-fingerprint-sha1".to_owned(), fingerprint)];
+    let search = async |path: &str| {
+        site.send(post(&token, path, "application/json", "{}".to_owned())).await.ok()["response"].clone()
+    };
+    assert_eq!(typed(&search("/attributes/restSearch").await["Attribute"]), expected);
+    let events = search("/events/restSearch").await;
+    let mut fed: Vec<_> =
+        events.as_array().unwrap().iter().flat_map(|event| typed(&event["Event"]["Attribute"])).collect();
+    fed.sort_unstable();
+    assert_eq!(fed, expected);
+}
+
+#[tokio::test]
+async fn an_indicator_that_looks_for_no_value_goes_out_as_an_object_or_is_counted() {
+    let site = Site::exporting(&profiles(&[
+        ("stix", "stix", ""),
+        ("block", "stix", "action = \"block\""),
+        ("domains", "stix", DOMAINS),
+        ("misp", "misp", ""),
+    ]))
+    .await;
+    let token = site.reader().await;
+    let process = Put::pattern(1, "[process:command_line = 'evil']", &json!({}));
+    let broken = Put::pattern(2, "[process:command_line = 'evil'", &json!({}));
+    site.put(&[process.clone(), broken.clone()]).await;
+    let bundle = site.text(&token, "stix").await;
+    assert!(bundle.contains(&process.id) && !bundle.contains(&broken.id), "{bundle}");
+    // Its end goes along, as that of any other.
+    assert!(bundle.contains("valid_until"), "{bundle}");
+    for (name, count) in [("stix", None), ("block", Some(&1)), ("domains", None), ("misp", Some(&1))] {
+        assert_eq!(site.held(&token, name).await.get("unwritable"), count, "{name}");
+        assert!(name == "stix" || !site.text(&token, name).await.contains(&process.id), "{name}");
+    }
+}

@@ -231,6 +231,7 @@ mod tests {
         // Between the two others, in a file of its own: the next compaction has files to write.
         Cf::ALL.iter().for_each(|cf| store.db.rocks.flush_cf(store.db.cf(*cf)).unwrap());
         std::fs::rename(folder.path().join("store"), folder.path().join("elsewhere")).unwrap();
-        assert!(matches!(store.compact(|_| {}), Err(WriteError::Unfinished)));
+        let told = store.compact(|_| {});
+        assert!(matches!(told, Err(WriteError::Unfinished)), "{told:?}");
     }
 }

@@ -67,8 +67,9 @@ impl Db {
     ) -> Result<(), WriteError> {
         let failures = || self.rocks.property_int_value(BACKGROUND_ERRORS).map_err(ReadError::from);
         let before = failures()?;
-        rewrite()?;
-        if failures()? == before { Ok(()) } else { Err(WriteError::Unfinished) }
+        let rewritten = rewrite();
+        // After such a failure what follows may fail for it: it is the first that is told.
+        if failures()? == before { Ok(rewritten?) } else { Err(WriteError::Unfinished) }
     }
 
     pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {

@@ -78,7 +78,8 @@ async fn by_a_clock_that_is_doubted_a_stewards_erasure_takes_no_body_and_its_aut
     let hellos = watch::Sender::new(Hellos::told(&[]));
     let (vouched, ingest) = (receiver.clock(&hellos), receiver.intake.ingest.clone());
     let long_ago = clock::now().saturating_sub(LIFTED_WITHIN + Duration::from_secs(3600));
-    // One of those that a steward erased comes later than its erasure.
+    // Others vouched for the clock when the erasures came. One of those that a steward erased comes later than that.
+    receiver.site.store.vouch_clock(Some(clock::now()));
     let late = coalition.messages_of(&alice, CIDR, [0x22; 16], None, 1);
     receiver.holds_erasure(&coalition, &steward, &[by_steward, &late[0]], long_ago).await;
     receiver.holds_erasure(&coalition, &alice, &[by_author], long_ago).await;

@@ -218,7 +218,8 @@ fn tcp_takes_over_where_quic_is_blocked_and_a_node_that_moves_is_found_again() {
     alice.start();
     let places = alice.addresses();
     assert!(places.iter().any(|place| place.contains("/quic-v1/")), "{places:?}");
-    bob.bootstrap.clone_from(&places);
+    // Of two ways that are open the first to answer is kept, which on a busy machine may be either.
+    bob.bootstrap = places.iter().filter(|place| place.contains("/quic-v1/")).cloned().collect();
     bob.start();
     carol.bootstrap = places;
     carol.start();

@@ -232,6 +232,6 @@ mod tests {
         Cf::ALL.iter().for_each(|cf| store.db.rocks.flush_cf(store.db.cf(*cf)).unwrap());
         std::fs::rename(folder.path().join("store"), folder.path().join("elsewhere")).unwrap();
         let told = store.compact(|_| {});
-        assert!(matches!(told, Err(WriteError::Unfinished)), "{told:?}");
+        assert!(matches!(told, Err(WriteError::Unfinished | WriteError::Read(_))), "{told:?}");
     }
 }

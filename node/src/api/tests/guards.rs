@@ -193,7 +193,8 @@ async fn an_embargo_of_another_member_is_not_ended_early_in_its_own_group_withou
             let submission = Submission {
                 bundle: bundle_of(&other_bytes).into_bytes(),
                 tlp: Some(Tlp::Amber),
-                handling: Some(HandlingConditions { embargo_until, terms: Vec::new() }),
+                handling: (embargo_until > 0)
+                    .then(|| HandlingConditions { embargo_until, terms: Vec::new() }),
                 reason: reason.map(str::to_owned),
                 ..Submission::of(CIDR, "desk")
             };

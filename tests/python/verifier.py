@@ -108,10 +108,18 @@ class Log:
         elif kind == "revoke":
             require(decision["member"] == member, "revoke")
             effective = 0 if status in ("suspended", "superseded") else decision["effective"]
-            require(status != "revoked" or held["effective"] > decision["effective"], "revoked already")
+            announced = effective > statement["made"]
+            # One at once takes more than an end that still waits for its moment.
+            more = status != "revoked" or held["effective"] > decision["effective"] or held["announced"] and not announced
+            require(more, "revoked already")
+            if status == "revoked":
+                effective = min(effective, held["effective"])
+                held["announced"] = held["announced"] and announced
+            else:
+                held["announced"] = announced
             held.update(status="revoked", effective=effective)
             # A departure announced for later keeps what is written until then, unless it comes with a cut.
-            if effective <= statement["made"] or decision["cut"]:
+            if not announced or decision["cut"]:
                 held["cuts"].append(cut_of(decision["cut"]))
         elif kind == "entitle":
             require(status == "active" and not held["carrier"], "entitle")

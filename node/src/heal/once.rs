@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! noted, and the file reads from end to end ─▶ its name is kept, the note goes, the node goes on
-//! noted, and it does not, or its name is kept already ─▶ healed
+//! noted, and it does not, or its name or three are kept already ─▶ healed
 //! ```
 
 use std::{
@@ -25,13 +25,16 @@ use crate::{
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
 
+/// Files of one store that may read the second time: what comes to ever others is no matter of a moment.
+const MOST: usize = 3;
+
 /// Where names of files are kept that read the second time.
 fn list(store: &Path) -> PathBuf {
     store.with_extension("reread")
 }
 
-/// Lets a note go that is of a file which the disk did not give back and gives back now, the first time for each file. Blocks
-/// while that is read.
+/// Lets a note go that is of a file which the disk did not give back and gives back now, the first time for each file and
+/// for no more than three of them. Blocks while that is read.
 pub fn read_again(store: &Path) {
     let Some(file) = watch::unhealed(store).and_then(|noted| store::unread_file(store, &noted)) else {
         return;
@@ -41,6 +44,13 @@ pub fn read_again(store: &Path) {
     if names.lines().any(|before| before == name) {
         tracing::warn!(
             "{} was read once more before and did not read again: the store is healed",
+            file.display()
+        );
+        return;
+    }
+    if names.lines().count() >= MOST {
+        tracing::warn!(
+            "{} was not given back, as {MOST} other files were not before: the store is healed",
             file.display()
         );
         return;
@@ -131,6 +141,20 @@ mod tests {
         assert!(!is_noted(&store), "healed since, it is another file");
         forget(&store).unwrap();
         forget(&store).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_fails_at_ever_other_files_has_the_store_healed_at_the_fourth() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = folder.path().join("store");
+        std::fs::create_dir(&store).unwrap();
+        for (name, is_healed) in
+            [("000012.sst", false), ("000013.sst", false), ("000014.sst", false), ("000015.sst", true)]
+        {
+            std::fs::write(noted(&store, name), [7]).unwrap();
+            read_again(&store);
+            assert_eq!(is_noted(&store), is_healed, "{name}");
+        }
     }
 
     #[test]

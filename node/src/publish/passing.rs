@@ -121,7 +121,8 @@ impl Publisher {
             if looks.claims_of(of, object)?.is_empty() {
                 continue;
             }
-            for row in self.store.versions(of, object)?.iter().filter(|row| !row.tombstone) {
+            let said = self.store.versions_of(of, object)?;
+            for row in said.rows.iter().filter(|row| !row.tombstone) {
                 let is_own = row.member == own;
                 let asked = embargo(row, |member| member == own);
                 let is_as_wide = row.tlp <= goes.tlp && !row.recipients && !goes.ends_early(asked, now);
@@ -138,7 +139,8 @@ impl Publisher {
                 }
                 let until = embargo(row, |member| member != own && goes.of != Some(member));
                 // What nobody looked at may ask for anything.
-                let is_further = row.said_beyond
+                let is_further = !said.tell_owner
+                    || row.said_beyond
                     || match of == goes.group {
                         true => row.tlp > goes.tlp || goes.ends_early(until, now),
                         // Whoever reads there is none of those whom it came to.

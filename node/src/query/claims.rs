@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{
         clock,
-        query::{Query, Scope, TokenId},
+        query::{Query, Scope, TokenId, sightings},
         rows,
         store::{Change, Conditions, EnvelopeRow, MOST_CLAIMS, MessageState, ObjectRow, OpenedRows},
         testing::{CIDR, Coalition, Site},
@@ -261,6 +261,8 @@ mod tests {
         };
         let row = by(other).pop().unwrap();
         let inner: &Inner = &query.inner;
+        let told = sightings::sighted(inner.claimed(&principal, CIDR, ID).unwrap());
+        assert!(told.is_none(), "what was not looked at may be more restricted");
         let (found, is_owners) = inner.in_force(&mut inner.store.looks(), &principal, row.clone()).unwrap();
         assert_eq!((found.unwrap().date_added(), is_owners), (row.date_added(), false));
         let (mut in_force, tag) = (InForce::of(inner, &principal), inner.tag_of(&row));

@@ -239,8 +239,12 @@ pub(super) fn is_sightable(row: &Shown) -> bool {
     !row.is_revoked() && !row.is_for_named_recipients() && row.tlp() != Tlp::Red
 }
 
-/// What a sighting of an object speaks of; where nobody is known to own it, the most restricted that any member says.
-fn sighted(claims: Claims) -> Option<Shown> {
+/// What a sighting of an object speaks of; where nobody is known to own it, nothing: what was not looked at may be more
+/// restricted than all that was.
+pub(super) fn sighted(claims: Claims) -> Option<Shown> {
+    if !claims.tell_owner() {
+        return None;
+    }
     claims::newest(claims).filter(may_be_sighted).max_by_key(Shown::tlp)
 }
 

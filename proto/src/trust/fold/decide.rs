@@ -102,7 +102,11 @@ fn resume(state: &mut State, height: Height, wanted: &schema::Resume) -> Result<
 fn revoke(state: &mut State, made: Timestamp, wanted: &schema::Revoke) -> Result<(), VoidReason> {
     let effective = Timestamp::from_micros(wanted.effective);
     let held = held(state, wanted.serial)?;
-    if matches!(held.status, Status::Revoked { effective: earlier, .. } if earlier <= effective) {
+    // One at once takes more than an end that still waits for its moment, however near that is.
+    if let Status::Revoked { effective: earlier, is_announced: was_announced } = held.status
+        && earlier <= effective
+        && (effective > made || !was_announced)
+    {
         return Err(VoidReason::State(Conflict::RevokedAlready));
     }
     if held.certificate.member.as_ref() != wanted.member.as_slice() {
@@ -112,7 +116,8 @@ fn revoke(state: &mut State, made: Timestamp, wanted: &schema::Revoke) -> Result
     // statement dated ahead may bring it back meanwhile.
     let effective = match held.status {
         Status::Suspended | Status::Superseded => Timestamp::ZERO,
-        Status::Active | Status::Revoked { .. } => effective,
+        Status::Active => effective,
+        Status::Revoked { effective: earlier, .. } => earlier.min(effective),
     };
     let is_announced = effective > made;
     // What holds by any clock waits for no moment again.

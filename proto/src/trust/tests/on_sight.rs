@@ -98,10 +98,20 @@ fn an_end_that_our_log_announces_waits_no_more_once_a_revocation_at_once_is_seen
     world.decide(member(2), revoke(2, two, 9, vec![]), &[11, 12], 3);
     let announced = append(&mut world, &mut other, revoke(2, two, 12, vec![]), &[11, 12], 4);
     assert!(!world.roster.see(seen(&announced)), "ours comes first");
-    let at_once = append(&mut world, &mut other, revoke(2, two, 10, vec![]), &[11, 12], 10);
+    let point = schema::CutPoint { log: vec![7; 32], sequence: 3, message: vec![8; 32] };
+    let at_once = append(&mut world, &mut other, revoke(2, two, 10, vec![point.clone()]), &[11, 12], 10);
     assert_eq!(world.roster.standing(two, at(5)), Standing::Valid);
     assert!(world.roster.see(seen(&at_once)));
     assert_eq!(world.roster.standing(two, at(5)), Standing::Revoked, "by any clock");
+    // Nor does it once our log decides on it.
+    let record = world.ordered(at_once.record.statement.clone().unwrap(), 21);
+    world.take(&record).unwrap();
+    assert_eq!((world.roster.voids(), world.roster.removals_seen().count()), (&[][..], 0));
+    assert_eq!(world.roster.standing(two, at(5)), Standing::Revoked, "by any clock");
+    assert_eq!((world.roster.ends(two), world.roster.kept(two)), (Some(at(9)), vec![point]));
+    // Another one takes nothing more.
+    world.decide(member(2), revoke(2, two, 11, vec![]), &[11, 12], 11);
+    assert_eq!(world.roster.voids().len(), 1);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     stix::{
         extension,
         object::{Object, ObjectError},
-        observable::{Kind, MAX_OBSERVABLES, Observable, compared, pattern},
+        observable::{Kind, MAX_OBSERVABLES, Observable, compared, is_compared, pattern},
         rule::{Language, network},
         score::Opinion,
     },
@@ -254,6 +254,14 @@ impl Indicator {
     pub fn is_of_stix(&self) -> bool {
         self.pattern_type == "stix" && pattern::check(&self.pattern).is_ok()
     }
+
+    /// Whether its pattern compares anything that has values known here, be it with `LIKE`, `<` or negated: it may then be about
+    /// what stands in a list, and give no value to ask that list for.
+    #[must_use]
+    pub fn compares_values(&self) -> bool {
+        let read = || pattern::parse(&self.pattern).unwrap_or_default();
+        self.pattern_type == "stix" && read().iter().any(|comparison| is_compared(comparison.path()))
+    }
 }
 
 /// Holds an indicator's pattern to its grammar, where it says that it is a STIX pattern (STIX 2.1 §9); rules of other
@@ -451,6 +459,30 @@ mod tests {
         let both =
             format!("[x509-certificate:hashes.MD5 = '{0}' OR file:hashes.MD5 = '{0}']", "ab".repeat(16));
         assert_eq!(values(&both).len(), 1);
+    }
+
+    #[test]
+    fn what_a_pattern_compares_is_known_however_it_compares() {
+        let compares = |pattern: &str| {
+            let pattern = pattern.to_owned();
+            Indicator { pattern_type: "stix".into(), pattern, ..Indicator::default() }.compares_values()
+        };
+        for pattern in [
+            "[domain-name:value LIKE '%.example.com']",
+            "[ipv4-addr:value != '203.0.113.1']",
+            "[url:value MATCHES '^http']",
+            "[autonomous-system:number < 64500]",
+            "[process:name = 'x' AND file:hashes.MD5 NOT = 'x']",
+            "[network-traffic:dst_ref.value LIKE '203.0.113.%']",
+            "[EXISTS email-addr:value]",
+        ] {
+            assert!(compares(pattern), "{pattern}");
+        }
+        for pattern in
+            ["[process:command_line = 'domain-name:value']", "[network-traffic:dst_port != 443]", "broken"]
+        {
+            assert!(!compares(pattern), "{pattern}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::{
     cell::Cell,
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
 };
 
@@ -142,7 +143,7 @@ impl<'a> Gathering<'a> {
         let frees = frees_at(&policy, &row, self.now);
         match release(&policy, row, self.now) {
             Ok(released) => {
-                let values = self.writable(values, is_whole)?;
+                let values = self.writable(&indicator, values, is_whole)?;
                 Some((released, indicator, values))
             }
             Err(reason) => {
@@ -157,13 +158,18 @@ impl<'a> Gathering<'a> {
 
     /// Those of an indicator's values that the format can write as what they are, all others counted; none if it would be without
     /// any. One that looks for no value goes out whole, as a rule or as an object: where somebody looks, for what it would block
-    /// no list of ours is asked.
-    fn writable(&mut self, mut values: Vec<Sought>, is_whole: bool) -> Option<Vec<Sought>> {
+    /// no list of ours is asked; nor, for the same reason, one that compares values without naming any it looks for.
+    fn writable(
+        &mut self,
+        indicator: &Indicator,
+        mut values: Vec<Sought>,
+        is_whole: bool,
+    ) -> Option<Vec<Sought>> {
         let format = self.export.format;
         if is_whole {
             let goes = match format {
                 Format::Rules => true,
-                Format::Stix => self.export.policy.purpose == Use::Detect,
+                Format::Stix => self.export.policy.purpose == Use::Detect && !indicator.compares_values(),
                 _ => false,
             };
             if !goes {
@@ -307,7 +313,7 @@ impl<'a> Gathering<'a> {
         }
         let backing: BTreeSet<MemberId> = named.members.iter().chain(&named.said.members).copied().collect();
         let (members, doubt) = (backing.len(), named.said.doubt());
-        let mut best: Option<(u8, Timestamp, usize)> = None;
+        let mut best: Option<(u8, Timestamp, Reverse<Bearer>, usize)> = None;
         let mut refusal = Held::Joined;
         for (i, claim) in named.claims.iter().enumerate() {
             if claim.stands == Stands::Joined && self.export.policy.purpose == Use::Block {
@@ -317,19 +323,19 @@ impl<'a> Gathering<'a> {
             match self.verdict(&evidence, self.export.policy.purpose) {
                 Ok(score) => {
                     let expires = evidence.judge(self.now).expires;
-                    best = best.max(Some((score, expires, i)));
+                    best = best.max(Some((score, expires, Reverse(claim.bearer), i)));
                 }
                 Err(reason) => refusal = reason,
             }
         }
-        let (score, expires, i) = best.ok_or(refusal)?;
+        let (score, expires, Reverse(bearer), i) = best.ok_or(refusal)?;
         let first = named.claims.iter().map(|claim| claim.created).min().unwrap_or(self.now);
         let last = named.claims.iter().map(|claim| claim.created).max().unwrap_or(self.now);
         let mut sources: Vec<String> = named.nameable.into_iter().filter_map(organisation).collect();
         sources.sort_unstable();
         Ok(Entry {
             observable: observable.clone(),
-            bearer: named.claims.iter().map(|claim| claim.bearer).min().unwrap_or(Bearer::Usual),
+            bearer,
             score,
             first,
             last: last.max(named.said.last.map_or(last, |seen| seen.min(self.now))),

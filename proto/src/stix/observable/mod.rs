@@ -276,31 +276,51 @@ impl Found {
     }
 }
 
+/// What a value is that stands at a path of a pattern.
+enum Meant {
+    A(Kind),
+    /// `dst_ref.value`, `from_ref.value`: what lies behind the reference shows in the value alone.
+    Guessed,
+}
+
+impl Meant {
+    fn at(path: &str) -> Option<Self> {
+        Some(Self::A(match path {
+            "ipv4-addr:value" | "ipv6-addr:value" => Kind::Ipv4,
+            "domain-name:value" => Kind::Domain,
+            "url:value" => Kind::Url,
+            "email-addr:value" => Kind::Email,
+            "mac-addr:value" => Kind::Mac,
+            "autonomous-system:number" => Kind::Asn,
+            "file:name" => Kind::FileName,
+            "mutex:name" => Kind::Mutex,
+            "windows-registry-key:key" => Kind::RegistryKey,
+            _ => {
+                let (kind, property) = path.split_once(':')?;
+                if let Some(hash) = property.strip_prefix("hashes.") {
+                    Kind::of_hash(hash)?
+                } else if matches!(kind, "network-traffic" | "email-message") && property.ends_with(".value")
+                {
+                    return Some(Self::Guessed);
+                } else {
+                    return None;
+                }
+            }
+        }))
+    }
+}
+
 /// What a pattern's comparison of `path` with `value` looks for.
 pub(super) fn compared(path: &str, value: &str) -> Option<Observable> {
-    let kind = match path {
-        "ipv4-addr:value" | "ipv6-addr:value" => Kind::Ipv4,
-        "domain-name:value" => Kind::Domain,
-        "url:value" => Kind::Url,
-        "email-addr:value" => Kind::Email,
-        "mac-addr:value" => Kind::Mac,
-        "autonomous-system:number" => Kind::Asn,
-        "file:name" => Kind::FileName,
-        "mutex:name" => Kind::Mutex,
-        "windows-registry-key:key" => Kind::RegistryKey,
-        _ => {
-            let (kind, property) = path.split_once(':')?;
-            if let Some(hash) = property.strip_prefix("hashes.") {
-                Kind::of_hash(hash)?
-            } else if matches!(kind, "network-traffic" | "email-message") && property.ends_with(".value") {
-                // `dst_ref.value`, `from_ref.value`: what lies behind the reference shows in the value alone.
-                return Observable::guess(value);
-            } else {
-                return None;
-            }
-        }
-    };
-    Observable::new(kind, value)
+    match Meant::at(path)? {
+        Meant::A(kind) => Observable::new(kind, value),
+        Meant::Guessed => Observable::guess(value),
+    }
+}
+
+/// Whether values are known that may stand at `path`, however a comparison is made with them.
+pub(super) fn is_compared(path: &str) -> bool {
+    Meant::at(path).is_some()
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{DOMAINS, profiles};
-use crate::api::tests::site::{Put, Site, post};
+use crate::api::tests::{
+    coalition::OTHER,
+    site::{Put, Site, post},
+};
 
 #[tokio::test]
 async fn the_fingerprint_of_a_certificate_leaves_as_one_or_is_counted_and_is_never_a_files() {
@@ -76,4 +79,36 @@ async fn an_indicator_that_looks_for_no_value_goes_out_as_an_object_or_is_counte
         assert_eq!(site.held(&token, name).await.get("unwritable"), count, "{name}");
         assert!(name == "stix" || !site.text(&token, name).await.contains(&process.id), "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_compares_values_without_naming_one_to_look_for_does_not_pass_the_lists() {
+    let lists = "[lists]\nallow = [\"own.be\", \"45.155.205.1\"]\n".to_owned();
+    let site = Site::exporting(&(lists + &profiles(&[("stix", "stix", "")]))).await;
+    let token = site.reader().await;
+    let of = |n, pattern: &str| Put::pattern(n, pattern, &json!({}));
+    let process = of(1, "[process:command_line = 'evil']");
+    let like = of(2, "[domain-name:value LIKE '%.own.be']");
+    let unequal = of(3, "[ipv4-addr:value != '45.155.205.1']");
+    let negated = of(4, "[process:command_line = 'evil' AND domain-name:value NOT = 'www.own.be']");
+    site.put(&[process.clone(), like.clone(), unequal.clone(), negated.clone()]).await;
+    let bundle = site.text(&token, "stix").await;
+    assert!(bundle.contains(&process.id), "{bundle}");
+    assert!([like, unequal, negated].iter().all(|put| !bundle.contains(&put.id)), "{bundle}");
+    assert_eq!(site.held(&token, "stix").await, BTreeMap::from([("unwritable".to_owned(), 3)]));
+}
+
+#[tokio::test]
+async fn a_claim_that_no_longer_holds_does_not_make_a_fingerprint_the_hash_of_a_file() {
+    let site = Site::exporting(&profiles(&[("zeek", "zeek", "")])).await;
+    let token = site.reader().await;
+    let sha1 = "cd".repeat(20);
+    let over = json!({ "valid_from": "2025-01-01T00:00:00Z", "valid_until": "2025-02-01T00:00:00Z" });
+    site.put(&[
+        Put::pattern(1, &format!("[x509-certificate:hashes.'SHA-1' = '{sha1}']"), &json!({})),
+        Put::pattern(2, &format!("[file:hashes.'SHA-1' = '{sha1}']"), &over).by(OTHER),
+    ])
+    .await;
+    let zeek = site.text(&token, "zeek").await;
+    assert!(zeek.contains(&format!("{sha1}\tIntel::CERT_HASH")) && !zeek.contains("FILE_HASH"), "{zeek}");
 }

@@ -4,9 +4,13 @@
 //! it can begin another one. Syslog has no acknowledgement: what was written when the connection broke may be lost, and
 //! over UDP anything may. The connection is looked at before each message; whoever needs certainty takes a webhook.
 
-use std::{path::Path, time::Duration};
+use std::{os::fd::AsFd, path::Path, time::Duration};
 
 use async_trait::async_trait;
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpStream, UdpSocket, UnixDatagram},
@@ -108,8 +112,8 @@ impl Open {
     /// Whether the other side closed it: it has nothing to say, so anything to read is its end.
     async fn has_ended(&mut self) -> bool {
         match self {
-            Self::Tcp(stream) => ended(stream).await,
-            Self::Tls(stream) => ended(stream).await,
+            Self::Tcp(stream) => is_over(&*stream) || ended(stream).await,
+            Self::Tls(stream) => is_over(stream.get_ref().0) || ended(stream).await,
             Self::Udp(_) | Self::Unix(_) => false,
         }
     }
@@ -129,6 +133,14 @@ impl Open {
             Self::Tls(stream) => stream.flush().await,
             Self::Udp(_) | Self::Unix(_) => Ok(()),
         }
+    }
+}
+
+/// Whether the kernel knows that it is: the runtime hears of it a moment later only, and what is written until then is lost.
+fn is_over(socket: impl AsFd) -> bool {
+    match recv(socket, &mut [0_u8; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, bytes)) => bytes == 0,
+        Err(error) => error != Errno::AGAIN && error != Errno::INTR,
     }
 }
 

@@ -210,7 +210,10 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
     }
     let lei = cell("lei").to_uppercase();
     if !(lei.is_empty() || lei.len() == 20 && lei.bytes().all(|b| b.is_ascii_alphanumeric())) {
-        return Err(wrong("lei", format!("{lei:?} is not twenty digits and letters")));
+        return Err(wrong(
+            "lei",
+            format!("{lei:?} is not twenty digits and letters: write them without spaces"),
+        ));
     }
     let words = |text: String| -> Vec<String> {
         text.split([' ', ',', '+']).filter(|word| !word.is_empty()).map(str::to_owned).collect()

@@ -8,6 +8,7 @@ use clap::Args;
 use super::{
     exit::{refuse, refused},
     global::{DataFolder, Global, KeyPassphrase},
+    numbers::NumberRule,
     organisation::{changes, said_now},
     output,
     own_log::OwnLog,
@@ -35,6 +36,8 @@ Examples:
 pub(super) struct Amend {
     #[command(flatten)]
     said: Said,
+    #[command(flatten)]
+    rule: NumberRule,
     /// File to write; must not exist
     #[arg(long, value_name = "FILE", requires = "said")]
     out: PathBuf,
@@ -51,6 +54,7 @@ pub(super) struct Amend {
 
 impl Amend {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        self.said.check(&self.rule.read()?)?;
         let config = global.config(&self.data)?;
         let now = clock::now();
         let own = self.log.open(global, &self.data)?;

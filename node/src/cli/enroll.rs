@@ -21,7 +21,8 @@ use super::{
     documents,
     exit::{refuse, refused},
     global::{DataFolder, Global, KeyPassphrase},
-    numbers, out, output,
+    numbers::{self, NumberRule},
+    out, output,
 };
 use crate::{
     clock,
@@ -67,6 +68,8 @@ pub(super) struct Enroll {
     /// Legal Entity Identifier: twenty digits and capital letters
     #[arg(long, value_parser = numbers::lei)]
     lei: Option<String>,
+    #[command(flatten)]
+    rule: NumberRule,
     /// Entity classes: essential, important, financial, ict-provider, supplier, authority, academic, out-of-scope
     #[arg(long, value_delimiter = ',', required = true, value_parser = <EntityClass as Named>::parse)]
     class: Vec<EntityClass>,
@@ -117,6 +120,7 @@ pub(super) struct Enroll {
 
 impl Enroll {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        self.rule.read()?.check_given(self.kbo.as_deref())?;
         let config = global.config(&self.data)?;
         let folder = keys::DataFolder::of(&config);
         folder.can_be_made()?;

@@ -292,6 +292,39 @@ mod tests {
         walk(&Cli::command());
     }
 
+    /// As it is typed there: in a block or between backticks; one of the coalition's also behind another of them, by its own name.
+    #[test]
+    fn the_readme_says_of_every_command_how_it_is_used() {
+        fn walk(command: &clap::Command, path: &str, readme: &[String], missing: &mut Vec<String>) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path} {}", sub.get_name());
+                if sub.get_subcommands().next().is_some() {
+                    walk(sub, &path, readme, missing);
+                    continue;
+                }
+                let own = path.trim_start_matches("belfry ").trim_start_matches("coalition ");
+                let ends = |rest: &str| rest.is_empty() || rest.starts_with(' ');
+                let is_typed = |line: &String| {
+                    line.match_indices(&path).any(|(at, _)| line.get(at + path.len()..).is_some_and(ends))
+                        || line.strip_prefix(own).is_some_and(ends)
+                };
+                if !readme.iter().any(is_typed) {
+                    missing.push(path);
+                }
+            }
+        }
+        let blocks = include_str!("../../../README.md").split("```").enumerate();
+        let typed = blocks.flat_map(|(n, text)| match n % 2 == 1 {
+            true => text.lines().map(str::to_owned).collect::<Vec<_>>(),
+            false => text.split('`').skip(1).step_by(2).map(str::to_owned).collect(),
+        });
+        let typed: Vec<String> =
+            typed.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let mut missing = Vec::new();
+        walk(&Cli::command(), "belfry", &typed, &mut missing);
+        assert_eq!(missing, Vec::<String>::new());
+    }
+
     #[test]
     fn every_command_and_argument_is_explained() {
         fn walk(command: &clap::Command) {

@@ -13,6 +13,9 @@ use super::{
 ///
 /// A new member reads what is published from its certificate on. What was published before it gets, as far as a group
 /// gives history, when the charter's grant delay is over. Until then look at who it is. Also lists who is held back.
+///
+/// A new node of a member that reads already, with keys of its own, is listed for as long, by its certificate: it gets older keys at
+/// once. Whether one is really its member's, the member knows: its own are listed, too.
 #[derive(Debug, Args)]
 pub(super) struct Newcomers {
     /// Print JSON
@@ -24,6 +27,7 @@ pub(super) struct Newcomers {
 
 /// Hold a member back: this node gives it no keys of the time before it came.
 ///
+/// Nor does any node of it get keys from before its own certificate.
 /// What is published from now on it reads like everybody who is certified: only the coalition can end that. Other nodes
 /// decide for themselves; tell them and the coalition. Holds until `belfry release`, also over restarts.
 #[derive(Debug, Args)]
@@ -88,18 +92,26 @@ fn text(answer: &Value) -> String {
         let classes: Vec<String> = list.filter_map(output::scalar).collect();
         let groups = one.get("groups").and_then(Value::as_array).cloned().unwrap_or_default();
         let held = if one.get("held_since").is_some_and(Value::is_string) { "held" } else { "no" };
-        let row = |slug: String, since: String, from: String| {
-            [fact("organisation"), classes.join(", "), slug, since, from, held.to_owned()]
+        let row = |who: String, slug: String, since: String, from: String| {
+            [who, classes.join(", "), slug, since, from, held.to_owned()]
         };
-        if groups.is_empty() {
-            rows.push(row("-".into(), "-".into(), "-".into()));
+        let nodes = one.get("nodes").and_then(Value::as_array).cloned().unwrap_or_default();
+        if groups.is_empty() && nodes.is_empty() {
+            rows.push(row(fact("organisation"), "-".into(), "-".into(), "-".into()));
         }
-        for group in &groups {
-            let at = |name: &str| {
-                let said = group.get(name).filter(|value| !value.is_null()).and_then(output::scalar);
-                said.unwrap_or_else(|| "never".into())
-            };
-            rows.push(row(at("slug"), at("since"), at("old_keys_from")));
+        let at = |group: &Value, name: &str| {
+            let said = group.get(name).filter(|value| !value.is_null()).and_then(output::scalar);
+            said.unwrap_or_else(|| "never".into())
+        };
+        let told = |who: &str, group: &Value| {
+            row(who.to_owned(), at(group, "slug"), at(group, "since"), at(group, "old_keys_from"))
+        };
+        rows.extend(groups.iter().map(|group| told(&fact("organisation"), group)));
+        for node in &nodes {
+            let certificate = node.get("certificate").and_then(output::scalar).unwrap_or_default();
+            let who = format!("{}, certificate {certificate}", fact("organisation"));
+            let reads = node.get("groups").and_then(Value::as_array).into_iter().flatten();
+            rows.extend(reads.map(|group| told(&who, group)));
         }
     }
     if rows.is_empty() {
@@ -124,5 +136,12 @@ mod tests {
         assert!(text.contains("Ghost") && text.contains("cidr") && text.contains("held"), "{text}");
         assert!(text.lines().any(|line| line.contains("grc") && line.contains("never")), "{text}");
         assert!(self::text(&Value::Null).starts_with("Nobody"));
+        let at = "2026-11-29T00:00:00Z";
+        let text = self::text(
+            &json!({"newcomers": [{"organisation": "Bank", "classes": ["financial"], "groups": [], "nodes": [
+                {"certificate": 12, "groups": [{"slug": "cidr", "since": at, "old_keys_from": at}]},
+            ]}]}),
+        );
+        assert!(text.contains("Bank, certificate 12") && text.contains("cidr"), "{text}");
     }
 }

@@ -40,10 +40,15 @@ pub(super) struct Wording {
 
 impl Wording {
     pub(super) fn book(&self) -> anyhow::Result<Book> {
-        match &self.authorities {
-            None => Ok(Book::standard()?),
-            Some(path) => Book::parse(&file::read_text(path)?).with_context(|| path.display().to_string()),
-        }
+        book(self.authorities.as_deref())
+    }
+}
+
+/// An authorities file, or belfry's own.
+pub(super) fn book(path: Option<&Path>) -> anyhow::Result<Book> {
+    match path {
+        None => Ok(Book::standard()?),
+        Some(path) => Book::parse(&file::read_text(path)?).with_context(|| path.display().to_string()),
     }
 }
 

@@ -6,7 +6,10 @@ use belfry_proto::{
 };
 use clap::Args;
 
-use super::numbers::{kbo, lei};
+use super::{
+    exit::Usage,
+    numbers::{Numbers, kbo, lei},
+};
 
 /// Takes a number, a sector or all supplied entities out.
 pub(super) const NONE: &str = "none";
@@ -47,6 +50,11 @@ fn lei_or_none(text: &str) -> Result<String, String> {
 }
 
 impl Said {
+    /// Holds the numbers to their country's rule.
+    pub(super) fn check(&self, numbers: &Numbers) -> Result<(), Usage> {
+        numbers.check_given(self.kbo.as_deref().filter(|kbo| *kbo != NONE))
+    }
+
     /// The organisation with what is named changed.
     pub(super) fn applied(&self, organisation: &Organisation) -> Organisation {
         let mut changed = organisation.clone();

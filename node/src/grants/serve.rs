@@ -188,7 +188,8 @@ impl Serving {
             return Err(Refusal::NotYet);
         }
         // What the operator holds back stays here until it is released; other holders judge for themselves.
-        if predates && self.store.is_held(requester.member).map_err(|_| Refusal::Internal)? {
+        let is_older = predates || grant_rule::predates_node(key.context(), requester);
+        if is_older && self.store.is_held(requester.member).map_err(|_| Refusal::Internal)? {
             tracing::debug!(peer = %from, key = %id, "no grant: the operator holds old keys back from this member");
             return Err(Refusal::NotYet);
         }

@@ -240,6 +240,41 @@ async fn no_old_key_is_given_by_when_a_doubted_clock_noted_that_its_asker_came()
     assert!(gets().await);
 }
 
+/// Whoever has a node certified as another's has that member's entitlement: holding the member keeps the archive from such a node, too.
+#[tokio::test]
+async fn of_a_member_that_is_held_a_further_node_gets_no_key_of_before_its_certificate() {
+    let mut coalition = Coalition::new();
+    let author = coalition.issue(1, &[CIDR]);
+    let bank = coalition.issue(2, &[CIDR]);
+    let (old, banks) = (key_of(&coalition, &author), key_of(&coalition, &bank));
+    let further = coalition.issue_again(2, 12, &[CIDR]);
+    let new = key_of(&coalition, &author);
+    let mut host = Site::new(&coalition, &author).await;
+    for key in [&old, &banks, &new] {
+        host.store.commit(Change::Key(KeyRow::received(key))).await.unwrap();
+    }
+    let serving = serve(&host);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serving.run(host.inbound.take().unwrap().keys));
+    let guests = [Site::new(&coalition, &bank).await, Site::new(&coalition, &further).await];
+    for guest in &guests {
+        guest.connect(&host).await;
+    }
+    let given = async |guest: &Site| {
+        let asked = request([&old, &banks, &new].map(|key| key.id().to_vec()));
+        let response = guest.network.keys(&host.node(), asked).await.unwrap();
+        response.grants.into_iter().map(|grant| grant.key_id).collect::<Vec<_>>()
+    };
+    let all = [&old, &banks, &new].map(|key| key.id().to_vec());
+    assert_eq!((given(&guests[0]).await, given(&guests[1]).await), (all.to_vec(), all.to_vec()));
+    let hold = |since| Change::Hold { member: bank.identity.member, since };
+    host.store.commit(hold(Some(clock::now()))).await.unwrap();
+    assert_eq!(given(&guests[0]).await, all, "what it was there for it goes on to get");
+    assert_eq!(given(&guests[1]).await, [new.id().to_vec()]);
+    host.store.commit(hold(None)).await.unwrap();
+    assert_eq!(given(&guests[1]).await, all);
+}
+
 /// What many pages want in the same moment is one question for as many keys as fit, and one synced write.
 #[tokio::test]
 async fn a_hundred_keys_wished_for_at_once_are_two_questions() {

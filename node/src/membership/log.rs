@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::{Height, RosterVersion},
+    id::{Height, RosterVersion, Serial},
     schema::{self, AdminGossip, admin_gossip::Item},
     topic::Topic,
     trust::{
@@ -98,7 +98,8 @@ impl Membership {
         true
     }
 
-    /// Says in the log who reads this node's groups by an entry above `below`; status says it until the grant delay ends.
+    /// Says in the log who reads this node's groups by an entry above `below`, and by which new node; status says it until the grant delay
+    /// ends.
     fn tell_new_readers(&self, below: Height) {
         let roster = self.roster_now();
         let own = self.identity.serial.get();
@@ -109,6 +110,17 @@ impl Membership {
                 if since.is_some_and(|since| since > below && since.get() > own) {
                     let name = &member.organisation.name;
                     tracing::warn!(member.id = %member.id, group = slug, "new reader of {slug}: {name:?}");
+                }
+            }
+            let is_new = |serial: Serial| serial.get() > below.get() && serial.get() > own;
+            for certificate in roster.certificates().filter(|certificate| is_new(certificate.serial)) {
+                let since = roster.entitled_since(certificate.member, group).map(|since| since.height.get());
+                let (serial, name) = (certificate.serial, &certificate.organisation.name);
+                // Where its member is the new reader, that is said above.
+                if certificate.groups.contains_key(&group) && since.is_some_and(|since| since < serial.get())
+                {
+                    let member = certificate.member;
+                    tracing::warn!(member.id = %member, group = slug, "new node of {name:?} reads {slug}: certificate {serial}");
                 }
             }
         }

@@ -71,7 +71,7 @@ pub use self::{
     leaving::{Leaves, Leaving},
     members::{MemberView, NameError},
     messages::{MessageView, WithdrawalView},
-    newcomers::{HoldError, NewIn, Newcomer, newcomers},
+    newcomers::{HoldError, NewIn, NewNode, Newcomer, newcomers},
     objects::{OwnVersions, Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     proposals::{ProposalView, Standing},

@@ -2,14 +2,18 @@
 //!
 //! Whoever is entitled to a group gets its older keys after the charter's grant delay (design §4): so long there is to
 //! see who that is, and to hold them back at this node. Every other holder judges for itself.
+//!
+//! A further node of a member that reads already waits for nothing: its member is entitled. So whoever had a node of its own certified as
+//! another's would read the archive at once. It is told for as long, to the member itself first.
 
 use belfry_proto::{
-    id::{GroupId, MemberId, Serial},
+    id::{GroupId, Height, MemberId, Serial},
     schema::{Capacity, EntityClass},
     time::Timestamp,
     trust::{
-        charter::History,
-        roster::{Roster, Standing},
+        certificate::Certificate,
+        charter::{Group, History},
+        roster::{Member, Roster, Standing},
     },
 };
 use serde::Serialize;
@@ -35,6 +39,8 @@ pub struct Newcomer {
     pub certificates: Vec<Serial>,
     /// The groups in which it is new.
     pub groups: Vec<NewIn>,
+    /// Nodes of it that are new in groups which it read before; this node's own member can have some, too.
+    pub nodes: Vec<NewNode>,
     /// Since when this node keeps older keys from it; unset if it does not.
     pub held_since: Option<Timestamp>,
 }
@@ -52,7 +58,17 @@ pub struct NewIn {
     pub old_keys_from: Option<Timestamp>,
 }
 
-/// Members that came to a group of certificate `own` after it, and whose grant delay still runs; those held back always.
+/// A node that is new for a member which is not.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewNode {
+    /// Its certificate.
+    pub certificate: Serial,
+    /// Groups of this node that it reads. Older keys it gets from the first moment on, unless its member is held back.
+    pub groups: Vec<NewIn>,
+}
+
+/// Members that came to a group of certificate `own` after it, or whose nodes did, and whose grant delay still runs; those held
+/// back always.
 ///
 /// # Errors
 /// The store.
@@ -66,9 +82,11 @@ pub fn newcomers(
     let Some(own) = roster.certificate(own) else { return Ok(Vec::new()) };
     let charter = roster.charter();
     let mut found = Vec::new();
-    for member in roster.members().filter(|member| member.id != own.member) {
+    for member in roster.members() {
+        let nodes = new_nodes(roster, store, own, member, now)?;
         let mut groups = Vec::new();
-        for group in own.groups.keys().filter_map(|group| charter.group(*group)) {
+        let ours = own.groups.keys().filter_map(|group| charter.group(*group));
+        for group in ours.filter(|_| member.id != own.member) {
             let reads = member.serials.iter().any(|serial| roster.role(*serial, group.id, now).is_some());
             let Some(since) = roster.entitled_since(member.id, group.id).filter(|_| reads) else { continue };
             // Whoever was there before this node did not come to it.
@@ -83,7 +101,7 @@ pub fn newcomers(
             }
         }
         let held_since = holds.get(&member.id).copied();
-        if groups.is_empty() && held_since.is_none() {
+        if groups.is_empty() && nodes.is_empty() && held_since.is_none() {
             continue;
         }
         let is_valid = |serial: &&Serial| roster.standing(**serial, now) == Standing::Valid;
@@ -99,8 +117,51 @@ pub fn newcomers(
             capacity: words::of_number::<Capacity>(organisation.capacity).filter(|word| word != "none"),
             certificates: member.serials.iter().filter(is_valid).copied().collect(),
             groups,
+            nodes,
             held_since,
         });
+    }
+    Ok(found)
+}
+
+/// Nodes of a member that were certified after `own`, in groups of its that the member read before, for one grant delay.
+fn new_nodes(
+    roster: &Roster,
+    store: &Store,
+    own: &Certificate,
+    member: &Member,
+    now: Timestamp,
+) -> Result<Vec<NewNode>, ReadError> {
+    let charter = roster.charter();
+    let mut found = Vec::new();
+    for serial in member.serials.iter().filter(|serial| **serial > own.serial) {
+        // A serial is the height of its issuing entry.
+        let issued = Height::new(serial.get());
+        let is_new = |group: &GroupId| {
+            let was_there =
+                roster.entitled_since(member.id, *group).is_some_and(|since| since.height < issued);
+            was_there && roster.role(*serial, *group, now).is_some()
+        };
+        let reads: Vec<&Group> = own
+            .groups
+            .keys()
+            .filter(|group| is_new(group))
+            .filter_map(|group| charter.group(*group))
+            .collect();
+        if reads.is_empty() {
+            continue;
+        }
+        let since = store.first_seen(issued)?.unwrap_or(now);
+        if now >= since.saturating_add(charter.grant_delay()) {
+            continue;
+        }
+        let new_in = |group: &&Group| NewIn {
+            id: group.id,
+            slug: group.slug.clone(),
+            since,
+            old_keys_from: Some(since),
+        };
+        found.push(NewNode { certificate: *serial, groups: reads.iter().map(new_in).collect() });
     }
     Ok(found)
 }
@@ -130,8 +191,14 @@ impl Query {
         let mut found = found.await?;
         for newcomer in &mut found {
             newcomer.groups.retain(|group| read.covers(group.id));
+            for node in &mut newcomer.nodes {
+                node.groups.retain(|group| read.covers(group.id));
+            }
+            newcomer.nodes.retain(|node| !node.groups.is_empty());
         }
-        found.retain(|newcomer| !newcomer.groups.is_empty() || newcomer.held_since.is_some());
+        found.retain(|newcomer| {
+            !newcomer.groups.is_empty() || !newcomer.nodes.is_empty() || newcomer.held_since.is_some()
+        });
         Ok(found)
     }
 
@@ -163,7 +230,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::testing::{CIDR, Coalition, Site};
+    use crate::testing::{CIDR, CLOUD, Coalition, Site};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -190,5 +257,34 @@ mod tests {
         site.store.commit(Change::Seen { heights, at: now }).await.unwrap();
         assert_eq!(new_at(now.saturating_add(HOUR / 2)), [(newcomer, vec![now])]);
         assert!(new_at(now.saturating_add(HOUR)).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_further_node_of_who_reads_already_is_told_while_the_delay_runs_and_one_of_ones_own_member_too()
+    {
+        let mut coalition = Coalition::new();
+        let other = coalition.issue(2, &[CIDR]).identity.member;
+        let seat = coalition.issue(1, &[CIDR]);
+        let charter =
+            coalition.changed_charter(coalition.roster.version(), |charter| charter.grant_delay_s = 3600);
+        coalition.roster.apply_charter(charter).unwrap();
+        let site = Site::new(&coalition, &seat).await;
+        let told = |roster: &Roster, now: Timestamp| {
+            let found = newcomers(roster, &site.store, seat.identity.serial, now).unwrap();
+            let of = |one: &Newcomer| one.nodes.iter().map(|node| node.certificate).collect::<Vec<_>>();
+            found.iter().map(|one| (one.member, one.groups.len(), of(one))).collect::<Vec<_>>()
+        };
+        assert!(told(&coalition.roster, clock::now()).is_empty());
+        let theirs = coalition.issue_again(2, 12, &[CIDR]).identity.serial;
+        let ours = coalition.issue_again(1, 11, &[CIDR]).identity.serial;
+        // It reads nothing that this node reads; and a carrier reads nothing at all.
+        coalition.issue_again(2, 13, &[CLOUD]);
+        coalition.issue_again(2, 14, &[]);
+        site.hear(&coalition.roster).await;
+        let now = clock::now();
+        let both = [(seat.identity.member, 0, vec![ours]), (other, 0, vec![theirs])];
+        assert_eq!(told(&coalition.roster, now), both);
+        assert_eq!(told(&coalition.roster, now.saturating_add(HOUR / 2)), both);
+        assert!(told(&coalition.roster, now.saturating_add(HOUR)).is_empty());
     }
 }

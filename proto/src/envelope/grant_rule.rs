@@ -174,6 +174,14 @@ pub fn predates(holder: &Roster, key: &KeyContext, member: MemberId) -> bool {
     key.author != member && since.is_none_or(|since| key.roster.height < since.height)
 }
 
+/// Whether a key was made before a node was certified. By its member's entitlement a further node may have it at once; a node may
+/// keep such keys from it, while its operator holds that member back.
+#[must_use]
+pub const fn predates_node(key: &KeyContext, certificate: &Certificate) -> bool {
+    // A serial is the height of its issuing entry.
+    key.roster.height.get() < certificate.serial.get()
+}
+
 /// May a publisher seal under a key still? Only while everyone it was made for is a reader yet, and for
 /// at most [`MAX_KEY_AGE`]. `made_for` are the readers at its making.
 ///

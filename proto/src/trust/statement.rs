@@ -19,7 +19,7 @@ use crate::{
 
 const WHAT: &str = "Statement";
 /// Cut points in one statement: every log a certificate can have, in a few groups.
-const MAX_CUT: usize = 1024;
+pub const MAX_CUT: usize = 1024;
 
 /// A decoded statement whose own rules hold. Who signed it is [`super::log`]'s business.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,6 +3,7 @@
 mod actions;
 mod ahead;
 mod amendments;
+mod charters;
 mod lockouts;
 mod on_sight;
 mod past;

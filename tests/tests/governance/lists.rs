@@ -188,3 +188,47 @@ fn a_number_that_a_certificate_has_wrong_is_warned_of_and_any_other_wrong_one_re
     assert!(ran.stderr.contains("line 2, kbo") && ran.stderr.contains("coalition amend"), "{}", ran.stderr);
     assert_eq!(roster(&desk).len(), 2);
 }
+
+#[test]
+fn numbers_are_held_to_the_rule_of_the_authorities_file_that_is_named_and_to_belgiums_without_one() {
+    // Wrong for Belgium, right by the other rule; and the other way round.
+    const OURS: &str = "0203201341";
+    const BELGIAN: &str = "0203201340";
+    let desk = Desk::found("Elsewhere");
+    let standard = include_str!("../../../config/notices.default.toml");
+    let rule = "begins = [\"0\", \"1\"]\ndigits = 2\nmodulus = 97\n";
+    assert!(standard.contains(rule));
+    let other = standard.replacen(rule, "begins = [\"0\"]\ndigits = 1\nmodulus = 11\n", 1);
+    fs::write(desk.path("other.toml"), other).unwrap();
+    let by = ["--authorities", "other.toml"];
+
+    let enroll =
+        ["enroll", "--charter", "coalition/charter.pem", "--org", "Port", "--class", "essential", "--groups"];
+    let accepted = ["cidr", "--dir", "port", "--accept-arrangement", "--accept-rules"];
+    let refused = |said: &[&str]| {
+        let ran = desk.coalition.run(said);
+        assert_eq!(ran.code, 2, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("is no enterprise number"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("--authorities"), "{}", ran.stderr);
+    };
+    refused(&[&enroll[..], &accepted, &["--kbo", OURS]].concat());
+    refused(&[&enroll[..], &accepted, &["--kbo", BELGIAN], &by].concat());
+    assert!(!desk.path("port").exists(), "nothing was made");
+    asks(&desk, "Port", "port", &[&["--kbo", OURS][..], &by].concat());
+
+    let head = "organisation,kbo,until,request\n";
+    list(&desk, &format!("{head}Port,{OURS},2099-12-31,port.request\n"));
+    let said = desk.refused(&IMPORT);
+    assert!(said.contains("line 2, kbo") && said.contains("--authorities"), "{said}");
+    desk.ok(&[&IMPORT[..], &by].concat());
+    let issue = ["issue", "port.request", "--until", "2099-12-31", "--dir", "coalition"];
+    let asked = desk.run(&[&issue[..], &["--passphrase-file", "passphrase"]].concat());
+    assert!(asked.stderr.contains("has wrong check digits"), "{}", asked.stderr);
+    let ran = desk.run(&[&issue[..], &by, &WITH].concat());
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(!ran.stderr.contains("check digits"), "{}", ran.stderr);
+
+    let amend = ["coalition", "amend", "1", "--kbo", BELGIAN, "--dir", "coalition"];
+    refused(&[&amend[..], &by, &WITH].concat());
+    desk.coalition.ok(&[&amend[..], &WITH].concat());
+}

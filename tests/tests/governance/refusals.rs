@@ -94,6 +94,7 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
             "the registrar key here",
             "keys/registrar.pem",
         ),
+        (vec!["suspend", "1", "--evidence", "two\nlines"], "must be one line", "shorten it"),
     ];
     let before = height(&desk);
     for (arguments, rule, mend) in cases {
@@ -114,6 +115,10 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
         let said = desk.refused(&[&arguments[..], &["--dir", "coalition"]].concat());
         assert!(said.contains(rule) && said.contains(mend), "{arguments:?}: {said}");
     }
+    let beacon = ["beacon", "--out", "beacon.pem", "--registrar-key", "stranger.pem"];
+    let said = desk.refused(&[&beacon[..], &YES[1..]].concat());
+    assert!(said.contains("another registrar key; --registrar-key names"), "{said}");
+    assert!(!desk.path("beacon.pem").exists(), "nothing was written");
     assert_eq!(height(&desk), before);
     assert!(!desk.path("coalition/statements").exists(), "nothing was signed");
     assert!(!desk.path("coalition/decisions").exists(), "nothing was kept of what was not decided");

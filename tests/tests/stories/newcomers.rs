@@ -77,6 +77,29 @@ async fn every_node_tells_its_operator_of_a_new_reader_while_the_archive_is_stil
     Ok(())
 }
 
+/// Its member is entitled, so the grant delay does not keep it out: nobody but who is told can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_certified_as_a_members_is_told_to_that_member_and_to_every_reader_and_can_be_held()
+-> anyhow::Result<()> {
+    let (mut coalition, alice, bob) = begun(24).await?;
+    let ghost = coalition.member("bob").node_of(&bob).reader(["cidr"]).issue()?;
+    alice.import(&coalition).await?;
+    bob.follows(&coalition).await?;
+    let serial = ghost.serial();
+    bob.warns(&format!("Another node of this member was certified: certificate {serial}, in cidr")).await?;
+    alice.warns(&format!("New node of bob: certificate {serial} reads cidr")).await?;
+    for member in [&alice, &bob] {
+        let told = newcomers(member).await?;
+        let found = told.iter().find(|one| one["member"] == json!(bob.id())).expect("it is told");
+        assert_eq!(found["nodes"][0]["certificate"], json!(serial));
+        assert_eq!(found["nodes"][0]["groups"][0]["slug"], "cidr");
+    }
+    assert_eq!(granted(&coalition, &ghost, &[&alice]).await?, [true]);
+    hold(&alice, "bob").await?;
+    assert_eq!(granted(&coalition, &ghost, &[&alice]).await?, [false]);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_operator_holds_a_newcomer_back_gives_it_old_keys_only_when_released()
 -> anyhow::Result<()> {

@@ -29,6 +29,7 @@ use crate::{
     cli::{
         args::second,
         exit::{Usage, refuse},
+        numbers::{NumberRule, Numbers},
         organisation::{changes, said_now},
         output,
         said::Said,
@@ -72,14 +73,18 @@ pub(in crate::cli) struct Amend {
     #[command(flatten)]
     said: Said,
     #[command(flatten)]
+    rule: NumberRule,
+    #[command(flatten)]
     deciding: Deciding,
 }
 
 impl Amend {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { serial, request, said, deciding } = self;
+        let Self { serial, request, said, rule, deciding } = self;
+        let numbers = rule.read()?;
+        said.check(&numbers)?;
         match (request, serial) {
-            (Some(path), _) => requested(&path, deciding),
+            (Some(path), _) => requested(&path, &numbers, deciding),
             // The parser asks for one of them.
             (None, None) => Err(Usage("name a serial, or a file with --request".to_owned()).into()),
             (None, Some(serial)) => deciding.run(serial, "Amend", |folder, certificate| {
@@ -101,7 +106,7 @@ impl Amend {
 }
 
 /// The change as the member asks for it.
-fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
+fn requested(path: &Path, numbers: &Numbers, deciding: Deciding) -> anyhow::Result<()> {
     let folder = deciding.open()?;
     let roster = folder.roster();
     let signed = read(path, armour::read_amendment_request)?;
@@ -119,6 +124,12 @@ fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
         refuse!("{}", overtaken(&request, &since, &member.organisation, certificate.serial));
     }
     needed(roster, request.member, &request.organisation)?;
+    for (what, number) in numbers.slips(&request.organisation) {
+        output::warn(&format!(
+            "the {what} {number} of the request has wrong check digits, and notices to the authority would bear it. Compare it \
+             with the register and ask the member for another file (`belfry amend`)"
+        ));
+    }
     let told = format!(
         "It asked for it on {}, by the log up to entry {}.\n{}",
         second(request.made),

@@ -5,9 +5,9 @@ use std::{path::PathBuf, time::Duration};
 use belfry_proto::trust::{beacon, file as armour};
 use clap::Args;
 
-use super::{CoalitionFolder, role_keys::RolePassphrases};
+use super::{CoalitionFolder, mend::mended_at, role_keys::RolePassphrases};
 use crate::{
-    cli::{args::day, exit::refused, out, output},
+    cli::{args::day, out, output},
     clock,
     config::value::duration,
 };
@@ -39,7 +39,8 @@ impl Beacon {
         let (charter, version) = (folder.roster().charter(), folder.roster().version());
         let signed = beacon::make(charter, version, self.valid, clock::now(), &registrar);
         // With another registrar's key no node would take it.
-        let made = beacon::verify(charter, &signed, clock::now()).map_err(refused)?;
+        let made = beacon::verify(charter, &signed, clock::now())
+            .map_err(|error| mended_at(&folder.again(), error))?;
         out::replace(&self.out, &armour::write_beacon(&signed))?;
         Ok(output::print(&format!(
             "Wrote {}: entry {} is the newest, until {}\n",

@@ -6,9 +6,10 @@ use anyhow::{Context as _, bail};
 use belfry_proto::{
     id::{LogId, MessageId},
     schema::CutPoint,
+    trust::statement::MAX_CUT,
 };
 
-use crate::keys::file;
+use crate::{cli::exit::refuse, keys::file};
 
 /// The points of the cut file at `path`; without one, none.
 pub(super) fn read(path: Option<&Path>) -> anyhow::Result<Vec<CutPoint>> {
@@ -30,6 +31,13 @@ pub(in crate::cli) fn parse(text: &str) -> anyhow::Result<Vec<CutPoint>> {
             bail!("line {}: this log has a cut above already: leave one of the two lines", i + 1);
         }
         points.push(point);
+    }
+    if points.len() > MAX_CUT {
+        refuse!(
+            "it lists {} logs, and a decision holds {MAX_CUT} of them: leave the rest out, and bring it back by `belfry coalition \
+             extend-cut`, in files of as many",
+            points.len()
+        );
     }
     Ok(points)
 }
@@ -73,5 +81,14 @@ mod tests {
             let error = format!("{:#}", parse(&text).unwrap_err());
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_of_more_logs_than_a_decision_holds_is_refused_with_how_to_go_on() {
+        let line = |n: usize| format!("{n:064x} 1 {}\n", "22".repeat(32));
+        let lines = |logs: usize| (0..logs).map(line).collect::<Vec<_>>().concat();
+        assert_eq!(parse(&lines(MAX_CUT)).unwrap().len(), MAX_CUT);
+        let error = parse(&lines(MAX_CUT + 1)).unwrap_err().to_string();
+        assert!(error.contains("1025 logs") && error.contains("extend-cut"), "{error}");
     }
 }

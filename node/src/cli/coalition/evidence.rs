@@ -226,7 +226,7 @@ pub(super) fn check_line(what: &str, text: Option<&str>) -> anyhow::Result<()> {
         !text.trim().is_empty() && text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control)
     };
     if text.is_some_and(|text| !is_line(text)) {
-        refuse!("{what} must be one line of 1 to {MAX_TEXT} characters");
+        refuse!("{what} must be one line of 1 to {MAX_TEXT} characters: shorten it, or write it in one line");
     }
     Ok(())
 }
@@ -234,7 +234,14 @@ pub(super) fn check_line(what: &str, text: Option<&str>) -> anyhow::Result<()> {
 fn read(path: &Path) -> anyhow::Result<Option<Evidence>> {
     match file::read_text(path) {
         Ok(text) => {
-            Ok(Some(serde_json::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?))
+            let damaged = |e: serde_json::Error| {
+                let name = path.display();
+                anyhow::anyhow!(
+                    "{name} is no decision record ({e}): put it back from a copy of the folder, or take it away; what its admins \
+                     signed for cannot be shown without it"
+                )
+            };
+            Ok(Some(serde_json::from_str(&text).map_err(damaged)?))
         }
         Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(error.into()),

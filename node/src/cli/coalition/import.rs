@@ -47,6 +47,7 @@ use crate::{
     cli::{
         args::{day, roles},
         exit::{refuse, refused},
+        numbers::{NumberRule, Numbers},
         output,
         requests::held,
     },
@@ -81,6 +82,8 @@ pub(in crate::cli) struct Import {
     #[arg(long, requires = "issue")]
     yes: bool,
     #[command(flatten)]
+    rule: NumberRule,
+    #[command(flatten)]
     folder: CoalitionFolder,
     #[command(flatten)]
     passphrases: RolePassphrases,
@@ -113,8 +116,9 @@ impl Import {
         let name = self.list.display().to_string();
         let rows =
             table::parse(&file::read_text(&self.list)?).map_err(refused).with_context(|| name.clone())?;
+        let numbers = self.rule.read()?;
         let mut folder = self.folder.open()?;
-        slips(&folder, &rows).with_context(|| name.clone())?;
+        slips(&folder, &rows, &numbers).with_context(|| name.clone())?;
         let base = self.list.parent().unwrap_or(Path::new("")).to_owned();
         let mut plans = Vec::with_capacity(rows.len());
         let goes_in = self.passphrases.has_registrar(&folder.keys());
@@ -184,12 +188,12 @@ impl Import {
 }
 
 /// Refuses a list for a number that nobody can have, but for what is in a certificate since before: of that it warns.
-fn slips(folder: &Folder, rows: &[Row]) -> anyhow::Result<()> {
+fn slips(folder: &Folder, rows: &[Row], numbers: &Numbers) -> anyhow::Result<()> {
     let is_known = |column: &str, number: &str| {
         let mut organisations = folder.roster().members().map(|member| &member.organisation);
         organisations.any(|known| number == if column == "kbo" { &known.kbo } else { &known.lei })
     };
-    for slip in table::slips(rows, is_known).map_err(refused)? {
+    for slip in table::slips(rows, numbers, is_known).map_err(refused)? {
         output::warn(&format!(
             "{slip}. A certificate says the same: once it is corrected with `belfry coalition amend{}`, correct the list, too",
             folder.again()

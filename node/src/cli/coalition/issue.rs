@@ -35,7 +35,7 @@ use crate::{
     cli::{
         args::{GroupArg, day, moment, roles, second, still_to_come},
         exit::refuse,
-        numbers,
+        numbers::{NumberRule, Numbers},
         organisation::changes,
         out, output,
     },
@@ -84,6 +84,8 @@ pub(in crate::cli) struct Issue {
     #[arg(long, value_name = "DATE", value_parser = moment)]
     member_since: Option<Timestamp>,
     #[command(flatten)]
+    rule: NumberRule,
+    #[command(flatten)]
     evidence: Evidence,
     /// Sign without asking
     #[arg(long)]
@@ -101,6 +103,7 @@ impl Issue {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let evidence = Evidence { member_since: self.member_since, ..self.evidence.clone() };
         evidence.check()?;
+        let numbers = self.rule.read()?;
         let mut folder = self.folder.open()?;
         if let Some(out) = &self.out {
             out::may_replace(out, Some(armour::FileKind::Certificate))?;
@@ -137,7 +140,7 @@ impl Issue {
         propose(&folder, self.passphrases.has_registrar(&folder.keys()), member, decision.clone())?;
 
         output::print(&shown(folder.roster(), &request, &body))?;
-        self.warn(&folder, &request);
+        self.warn(&folder, &request, &numbers);
         if !self.yes {
             output::confirm("Issue this certificate?", "--yes", "nothing was signed")?;
         }
@@ -343,7 +346,7 @@ impl Issue {
     }
 
     /// What is allowed, and may not be meant.
-    fn warn(&self, folder: &Folder, request: &Request) {
+    fn warn(&self, folder: &Folder, request: &Request, numbers: &Numbers) {
         let (roster, charter) = (folder.roster(), folder.roster().charter());
         if self.until > charter.expires() {
             output::warn(&format!(
@@ -352,7 +355,7 @@ impl Issue {
                 day(charter.expires())
             ));
         }
-        for (what, number) in numbers::slips(&request.organisation) {
+        for (what, number) in numbers.slips(&request.organisation) {
             output::warn(&format!(
                 "the {what} {number} of the request has wrong check digits, and notices to the authority would bear it. Compare it \
                  with the register and have the member enrol with the right one; once it is issued, `belfry coalition amend` mends it."

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use belfry_proto::trust::{
     acceptance::AcceptanceError,
     amendment_request::AmendmentError,
+    beacon::BeaconError,
     certificate::CertificateError,
     charter::CharterError,
     charter_draft::DraftError,
@@ -288,6 +289,22 @@ impl Mend for LogError {
             | Self::OtherStatement(_)
             | Self::Height { .. }
             | Self::Fork(_) => ANOTHER_STATEMENT,
+        }
+    }
+}
+
+/// Of one that was just made here.
+impl Mend for BeaconError {
+    fn mend(&self) -> &'static str {
+        match self {
+            Self::Signed(_) => {
+                "the charter names another registrar key; --registrar-key names another key file"
+            }
+            Self::Malformed(_) | Self::Expired(_) => "give it longer (--valid)",
+            Self::Future(_) => "set this machine's clock",
+            Self::OtherCoalition(_) | Self::CharterAhead { .. } => {
+                "take the newest log first (`belfry coalition take`)"
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use belfry_proto::{
     schema,
     trust::{
         file as armour,
+        log::LogError,
         roster::VoidReason,
         signed::{add_signature, none_ended},
         statement::{Decision, Statement},
@@ -232,7 +233,9 @@ fn enough(folder: &Folder, one: &Opened<'_>) -> anyhow::Result<()> {
 fn open<'a>(folder: &Folder, path: &'a Path) -> anyhow::Result<Opened<'a>> {
     let name = || path.display().to_string();
     let signed = read(path, armour::read_statement)?;
-    let statement = Statement::decode(&signed.payload).map_err(refused).with_context(name)?;
+    let statement = Statement::decode(&signed.payload)
+        .map_err(|error| mended_at(&folder.again(), LogError::from(error)))
+        .with_context(name)?;
     let roster = folder.roster();
     if statement.coalition != roster.coalition() {
         refuse!(

@@ -5,7 +5,7 @@ use super::{
     coalition::{Ask, Coalition, Policy},
 };
 use crate::{
-    envelope::{GrantRefusal, KeyContext, key_is_usable, may_grant},
+    envelope::{GrantRefusal, KeyContext, grant_rule::predates_node, key_is_usable, may_grant},
     id::{CoalitionId, EntryId, Height, RosterVersion},
     schema::{Audience, HistoryPolicy, Refusal, Role},
     time::Timestamp,
@@ -220,4 +220,14 @@ fn a_key_is_done_when_a_reader_leaves_or_a_week_has_passed() {
     assert!(usable(&coalition, at(1_001)));
     coalition.revoke(&bob, 1_002, vec![]);
     assert!(!usable(&coalition, at(1_003)));
+}
+
+#[test]
+fn a_key_is_older_than_a_node_that_was_certified_after_it_was_made_and_than_no_other() {
+    let mut story = Story::new(&history(HistoryPolicy::All, 0));
+    assert!(!predates_node(&story.key, &story.alice.certificate));
+    let carol = story.coalition.issue(&Ask { made: 2_000, ..Ask::reader(3) });
+    assert!(predates_node(&story.key, &carol.certificate));
+    story.key.roster = story.coalition.version();
+    assert!(!predates_node(&story.key, &carol.certificate), "made for it");
 }

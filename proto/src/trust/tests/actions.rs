@@ -126,6 +126,13 @@ fn the_table_has_every_action() {
         })
         .collect();
     assert_eq!(found, [&ACTIONS[..], &[schema::Action::Accept, schema::Action::Amend]].concat());
+    // What is added to the schema is added here, or this fails.
+    let all: Vec<schema::Action> =
+        (1..256).filter_map(|number| schema::Action::try_from(number).ok()).collect();
+    assert_eq!(found, all);
+    let text = include_str!("../../../schema/belfry/v1/trust.proto");
+    let decisions = text.split_once("oneof decision {").and_then(|(_, rest)| rest.split_once('}')).unwrap().0;
+    assert_eq!(found.len(), decisions.matches(';').count(), "{decisions}");
 }
 
 #[test]

@@ -227,8 +227,17 @@ struct Newcomer {
     capacity: Option<String>,
     certificates: Vec<u64>,
     groups: Vec<NewIn>,
+    /// New nodes of a member that read before; of this node's own, too.
+    nodes: Vec<NewNode>,
     /// Since when this node keeps older keys from it.
     held_since: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct NewNode {
+    certificate: u64,
+    /// What of this node's groups it reads.
+    groups: Vec<NewIn>,
 }
 
 #[derive(ToSchema)]

@@ -12,7 +12,7 @@ use super::super::evidence::Evidence;
 use crate::{
     cli::{
         args::{GroupArg, moment, until},
-        numbers,
+        numbers::{Numbers, lei},
         said::NONE,
     },
     query::alike,
@@ -210,7 +210,10 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
     }
     let lei = cell("lei").to_uppercase();
     if !(lei.is_empty() || lei.len() == 20 && lei.bytes().all(|b| b.is_ascii_alphanumeric())) {
-        return Err(wrong("lei", format!("{lei:?} is not twenty digits and letters")));
+        return Err(wrong(
+            "lei",
+            format!("{lei:?} is not twenty digits and letters: write them without spaces"),
+        ));
     }
     let words = |text: String| -> Vec<String> {
         text.split([' ', ',', '+']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
@@ -258,9 +261,6 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
     })
 }
 
-/// How a number is read.
-type Check = fn(&str) -> Result<String, String>;
-
 /// Numbers whose check digits are wrong. Those that a certificate has already are told: the list is kept for years, and what says
 /// the same as the roster decides nothing.
 ///
@@ -268,14 +268,14 @@ type Check = fn(&str) -> Result<String, String>;
 /// The first of any other.
 pub(super) fn slips(
     rows: &[Row],
+    numbers: &Numbers,
     is_known: impl Fn(&'static str, &str) -> bool,
 ) -> Result<Vec<TableError>, TableError> {
     let mut known = Vec::new();
     for row in rows {
-        let checked: [(&'static str, &String, Check); 2] =
-            [("kbo", &row.kbo, numbers::kbo), ("lei", &row.lei, numbers::lei)];
-        for (column, number, check) in checked.into_iter().filter(|(_, number, _)| !number.is_empty()) {
-            let Err(error) = check(number) else { continue };
+        let checked = [("kbo", &row.kbo, numbers.kbo(&row.kbo)), ("lei", &row.lei, lei(&row.lei))];
+        for (column, number, found) in checked.into_iter().filter(|(_, number, _)| !number.is_empty()) {
+            let Err(error) = found else { continue };
             let slip = TableError::Cell { line: row.line, column, error };
             match is_known(column, number) {
                 true => known.push(slip),
@@ -307,6 +307,7 @@ fn duplicates(rows: &[Row]) -> Result<(), TableError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::numbers::NumberRule;
 
     #[test]
     fn a_list_out_of_a_spreadsheet_reads_as_it_was_written() {
@@ -378,18 +379,23 @@ mod tests {
 
     #[test]
     fn a_wrong_number_refuses_a_list_unless_a_certificate_has_it_already() {
+        let numbers = NumberRule::default().read().unwrap();
         let rows = |text: &str| parse(&format!("organisation;kbo;lei\n{text}")).unwrap();
         let kbo = rows("Bank;0123456789;\nRail;0123.456.749;\nGrid;;\n");
-        let error = slips(&kbo, |_, _| false).unwrap_err().to_string();
+        let error = slips(&kbo, &numbers, |_, _| false).unwrap_err().to_string();
         assert!(error.starts_with("line 2, kbo: \"0123456789\" is no enterprise number"), "{error}");
         let lei = rows("Rail;;5493001KJTIIGC8Y1R12\nBank;;5493001KJTIIGC8Y1R13\n");
-        let error = slips(&lei, |_, _| false).unwrap_err().to_string();
+        let error = slips(&lei, &numbers, |_, _| false).unwrap_err().to_string();
         assert!(
             error.starts_with("line 3, lei: ") && error.contains("compare it with the register"),
             "{error}"
         );
-        let known = slips(&kbo, |column, number| (column, number) == ("kbo", "0123456789")).unwrap();
+        let known =
+            slips(&kbo, &numbers, |column, number| (column, number) == ("kbo", "0123456789")).unwrap();
         assert_eq!(known.len(), 1, "it is told");
-        assert!(slips(&lei, |column, number| (column, number) == ("kbo", "5493001KJTIIGC8Y1R13")).is_err());
+        assert!(
+            slips(&lei, &numbers, |column, number| (column, number) == ("kbo", "5493001KJTIIGC8Y1R13"))
+                .is_err()
+        );
     }
 }

@@ -66,7 +66,8 @@ pub(super) struct Verify {
 /// Make a data folder of a backup.
 ///
 /// What is copied is verified, and the data folder must not be there yet. The restored node opens new logs
-/// for what it publishes, and gets what it missed from its peers. Never run two nodes from one backup.
+/// for what it publishes, and gets what it missed from its peers. Drafts that were queued when the backup was made may have
+/// gone out since: they wait for a person, as held drafts. Never run two nodes from one backup.
 #[derive(Debug, Args)]
 pub(super) struct Restore {
     /// Folder of the backup
@@ -146,7 +147,8 @@ impl Restore {
         })?;
         show(
             &format!(
-                "Restored into {}.\nIt will publish in new logs. Then: belfry run{}{}",
+                "Restored into {}.\nIt will publish in new logs; what was queued and may have gone out since waits for a person (belfry \
+                 drafts list). Then: belfry run{}{}",
                 to.display(),
                 global.again(&self.data),
                 self.passphrase.again()

@@ -96,6 +96,11 @@ impl Driver {
             Command::Shutdown => {}
             #[cfg(test)]
             Command::Panic => panic!("as the test asked"),
+            #[cfg(test)]
+            Command::FillLinks => {
+                let held = || super::inbound::Link::Held { node: self.node };
+                while self.links.try_send(held()).is_ok() {}
+            }
         }
     }
 

@@ -116,6 +116,9 @@ pub(super) enum Command {
     /// What a fault in libp2p would be.
     #[cfg(test)]
     Panic,
+    /// As many links as one may be behind with.
+    #[cfg(test)]
+    FillLinks,
 }
 
 impl Network {
@@ -312,6 +315,12 @@ impl Network {
     #[cfg(test)]
     pub(crate) async fn panic(&self) {
         self.commands.send(Command::Panic).await.unwrap();
+    }
+
+    /// Has the swarm task tell of links until nobody takes more.
+    #[cfg(test)]
+    pub(super) async fn fill_links(&self) {
+        self.commands.send(Command::FillLinks).await.unwrap();
     }
 
     /// Waits until the swarm task ends, by whatever cause.

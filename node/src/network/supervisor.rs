@@ -14,6 +14,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::PoisonError,
     time::Duration,
 };
@@ -56,9 +57,26 @@ pub(super) async fn run(
 ) -> End {
     let mut driver = first;
     let mut restarts = VecDeque::new();
+    let mut is_untold = false;
     loop {
-        let running = AssertUnwindSafe(driver.run(&mut commands, &mut verdicts)).catch_unwind();
-        match running.await {
+        let ended = {
+            let running = AssertUnwindSafe(driver.run(&mut commands, &mut verdicts)).catch_unwind();
+            let mut running = pin!(running);
+            tokio::select! {
+                biased;
+                // Must arrive, before any link of this swarm: who is not told believes in connections that are gone. But whoever
+                // reads links may be waiting for an answer of the network first.
+                told = parts.links.send(Link::Restarted), if is_untold => {
+                    if told.is_err() {
+                        return End::Panicked;
+                    }
+                    is_untold = false;
+                    running.as_mut().await
+                }
+                ended = running.as_mut() => ended,
+            }
+        };
+        match ended {
             Ok(End::Asked) => return End::Asked,
             Ok(End::Panicked) => {}
             Err(_) => error!("the swarm task panicked"),
@@ -77,10 +95,7 @@ pub(super) async fn run(
             let standing = parts.standing.lock().unwrap_or_else(PoisonError::into_inner);
             driver.take_up(&standing);
         }
-        // Must arrive: who is not told believes in connections that are gone.
-        if parts.links.send(Link::Restarted).await.is_err() {
-            return End::Panicked;
-        }
+        is_untold = true;
         warn!("the network runs again");
     }
 }

@@ -9,6 +9,8 @@
 //! of what was copied. So a database also notes the folder it was opened in last and the files it was opened of, by when the file
 //! system made those: in others it gets a new name. Moved as a whole it stays itself. What puts back whole disks is not met by this; then peers
 //! tell what they hold (`membership::claims`).
+//!
+//! What was queued in a database that was copied waits for a person from then on: it may have gone out since.
 
 use std::{fs, path::Path, time::UNIX_EPOCH};
 
@@ -22,7 +24,7 @@ use super::{
     OpenError, Owner, ReadError, Store,
     columns::{Cf, Key},
     db::Db,
-    open,
+    drafts, open,
     txn::Txn,
     vault::damaged,
 };
@@ -53,6 +55,8 @@ pub(super) fn settle(db: &Db) -> Result<(), OpenError> {
     if db.get(Cf::Meta, PLACE_KEY)?.as_deref() == Some(here.as_slice()) {
         return Ok(());
     }
+    drafts::hold_queued(db)?;
+    // Last: only this makes it another one.
     let mut batch = rocksdb::WriteBatch::default();
     batch.put_cf(db.cf(Cf::Meta), PLACE_KEY, here);
     batch.put_cf(db.cf(Cf::Meta), INCARNATION_KEY, fresh());
@@ -106,12 +110,13 @@ impl Store {
     }
 
     /// Gives a copied database another life once more: of two that are made of one copy, neither goes on with what the other
-    /// opened.
+    /// opened. What was queued in it waits for a person.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn reborn(path: &Path, owner: Owner, master: &Secret) -> Result<(), OpenError> {
         let db = open::open(path, owner, master)?;
+        drafts::hold_queued(&db)?;
         db.rocks
             .put_cf_opt(db.cf(Cf::Meta), INCARNATION_KEY, fresh(), &synced())
             .map_err(|source| OpenError::Database { path: path.to_owned(), source })
@@ -132,7 +137,7 @@ mod tests {
     use super::*;
     use crate::{
         store::{
-            Change,
+            Change, DraftRow, DraftState,
             tests::{GROUP, commit, draft, envelope, master, object, open, owner, with_objects},
         },
         testing::skipped,
@@ -215,6 +220,37 @@ mod tests {
         store.db.rocks.delete_cf(store.db.cf(Cf::Meta), PLACE_KEY).unwrap();
         drop(store);
         assert!(!open(&folder).writes_log(GROUP, LOG).unwrap());
+    }
+
+    /// It may have gone out after the copy was made, and have been taken back.
+    #[test]
+    fn what_was_queued_waits_for_a_person_in_a_copy_and_goes_out_from_what_was_copied() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        // More than one write holds, and one that takes back.
+        for n in 1..=40 {
+            store.commit_blocking(Change::Draft(draft(n, None))).unwrap();
+        }
+        let back = DraftRow { parts: Vec::new(), ..draft(41, None) };
+        store.commit_blocking(Change::Draft(back)).unwrap();
+        let copy = folder.path().join("copy");
+        store.checkpoint(&copy).unwrap();
+        Store::reborn(&copy, owner(1), &master()).unwrap();
+
+        let [first, back] = [1, 41].map(|n| PublicationId::new([n; 16]));
+        let copied = opened(&copy);
+        assert_eq!(copied.queued(99).unwrap(), [back], "said twice it says nothing new");
+        assert_eq!(copied.held_drafts(|_| true, None, 99).unwrap().0.len(), 40);
+        let row = copied.draft(first).unwrap().unwrap();
+        assert_eq!((row.state, row.error.is_some()), (DraftState::Held, true));
+        assert_eq!(row.parts, draft(1, None).parts, "nothing of it is lost");
+        assert_eq!(store.queued(99).unwrap().len(), 41);
+        // Who lets it go out is not asked again at the next start.
+        let released =
+            Change::DraftReleased { publication: first, reason: None, parts: row.parts, given: None };
+        copied.commit_blocking(released).unwrap();
+        drop(copied);
+        assert_eq!(opened(&copy).queued(99).unwrap(), [first, back]);
     }
 
     #[test]

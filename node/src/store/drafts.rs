@@ -5,7 +5,10 @@
 //!   └───────┴─────▶ refused
 //! ```
 //!
-//! What waits stands in the queue besides, in the order in which it goes out; held drafts lie behind all that is queued.
+//! What waits stands in the queue besides, in the order in which it goes out; held drafts lie behind all that is queued. In a copy of the
+//! database all that was queued is held ([`copied`]).
+
+mod copied;
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -15,6 +18,7 @@ use belfry_proto::{
 };
 use prost::Message;
 
+pub(super) use self::copied::hold_queued;
 use super::{
     ReadError, Store, WriteError,
     apply::Applier,

@@ -18,7 +18,7 @@ use belfry_proto::{
     },
     sync::{
         CompareError, ForkError, check_fork,
-        outcome::{End, Outcome, fork_outcome, outcome, vouched_for, waits},
+        outcome::{End, Outcome, bodies_outcome, fork_outcome, outcome, vouched_for, waits},
         page::{self, PageError},
         plan::{Range, Want},
         schedule::Ask,
@@ -77,6 +77,8 @@ pub(super) enum PullError {
     Bare(Sequence),
     #[error("the peer has no body of entry {0}, nor what excuses that")]
     Lacking(Sequence),
+    #[error("the peer counts entry {0} as whole, and has no body of it")]
+    Gone(Sequence),
     #[error("the peer has nothing of all that it claims to have")]
     Claims,
     #[error("store: {0}")]
@@ -111,7 +113,9 @@ impl PullError {
             | Self::EmptyPage
             | Self::Claims
             | Self::NotKept { .. } => Blame::Peer,
-            Self::Busy | Self::Unexcused(_) | Self::Bare(_) | Self::Lacking(_) => Blame::Pause,
+            Self::Busy | Self::Unexcused(_) | Self::Bare(_) | Self::Lacking(_) | Self::Gone(_) => {
+                Blame::Pause
+            }
             Self::Store(_) | Self::Spoiled(_) | Self::Panicked => Blame::Us,
             Self::Request(error) => match error {
                 RequestError::Timeout | RequestError::Malformed(_) | RequestError::Stream(_) => Blame::Peer,
@@ -145,6 +149,7 @@ impl PullError {
             Self::Unexcused(_) => "unexcused",
             Self::Bare(_) => "bare",
             Self::Lacking(_) => "lacking",
+            Self::Gone(_) => "body-gone",
             Self::Claims => "claims-nothing",
             Self::Store(_) => "store",
             Self::Panicked => "panicked",
@@ -180,6 +185,7 @@ impl From<Outcome> for Fetched {
             End::NotKept { sequence, code } => Some(PullError::NotKept { sequence, code }),
             End::Ours(code) => Some(PullError::Spoiled(code)),
             End::Unexcused(sequence) => Some(PullError::Unexcused(sequence)),
+            End::Gone(sequence) => Some(PullError::Gone(sequence)),
         };
         Self { through, proven, error }
     }
@@ -275,6 +281,7 @@ impl Sync {
             excused = excused_by_removed(&self.roster.snapshot(), &envelopes, &withdrawals, &excuses);
         }
         let written: Vec<_> = envelopes.iter().map(|one| (one.message_id(), one.header().created)).collect();
+        let bare: Vec<bool> = envelopes.iter().map(Decoded::lacks_body).collect();
         let kept = self.intake.offer_excused(peer, envelopes, excused).await;
         if kept.is_empty() {
             return Err(PullError::Spoiled("stopping"));
@@ -282,7 +289,8 @@ impl Sync {
         more(&self.counters.late, self.late(&written, &kept));
         more(&self.counters.pages, 1);
         more(&self.counters.kept, kept.iter().filter(|kept| **kept == Kept::Stored).count());
-        let fetched = Fetched::from(outcome(&range, &kept, excuses.iter().any(waits)));
+        let became = outcome(&range, &kept, excuses.iter().any(waits));
+        let fetched = Fetched::from(bodies_outcome(&range, &bare, became));
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, from = range.from.get(),
             count = kept.len(), through = ?fetched.through, "sync page");
         Ok(fetched)

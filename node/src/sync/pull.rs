@@ -364,6 +364,7 @@ impl Pulling {
                     Blame::Pause => match error {
                         // It may have the next body all the same.
                         PullError::Bare(at) => self.schedule.lacking(ask, *at),
+                        PullError::Gone(at) => self.schedule.bodies_gone(ask, *at, now),
                         // Others may have it. Nothing comes after an entry that is not here.
                         PullError::Lacking(_) => {
                             if self.schedule.has_nothing(ask, now) {

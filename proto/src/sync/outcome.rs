@@ -7,7 +7,7 @@
 //! Blame is for what no honest node holds, whatever its roster and clock. All else, our disk, our clock, our roster, our reading of a
 //! quota, must set no peer aside: it may be right.
 
-use super::plan::Range;
+use super::plan::{Range, Want};
 use crate::{envelope::Decoded, id::Sequence};
 
 /// As what an author has no room for any more on this node's disk is refused; it is passed over, because a withdrawal that
@@ -54,6 +54,8 @@ pub enum End {
     Ours(&'static str),
     /// This entry came without its body, and what excuses that is not here yet, by nobody's fault.
     Unexcused(Sequence),
+    /// Bodies were asked for, and entries up to and with this one came without theirs.
+    Gone(Sequence),
 }
 
 /// Whether a withdrawal that came with a page is not here yet, by no fault of the peer's: our roster, quota or disk.
@@ -107,6 +109,24 @@ pub fn outcome(range: &Range, kept: &[Kept], excuse_waits: bool) -> Outcome {
         return Outcome { through, proven, end };
     }
     Outcome { through, proven, end: passed }
+}
+
+/// What became of a page of bodies, of whose entries `bare` says which came without theirs. The peer counts these as whole, as does
+/// who let go of them by a charter that is no longer in force, or by a withdrawal that waits here: it is to blame for nothing, and they
+/// are still wanted of others. A page counts as far as it is the one or the other.
+#[must_use]
+pub fn bodies_outcome(range: &Range, bare: &[bool], outcome: Outcome) -> Outcome {
+    let (Want::Bodies, Some(is_bare)) = (range.want, bare.first()) else { return outcome };
+    if matches!(outcome.end, End::NotKept { .. } | End::Ours(_)) {
+        return outcome;
+    }
+    let alike = bare.iter().take_while(|one| *one == is_bare).count() as u64;
+    let last = before(Sequence::new(range.from.get().saturating_add(alike)));
+    if *is_bare {
+        return Outcome { through: None, proven: None, end: End::Gone(last) };
+    }
+    let within = |at: Option<Sequence>| at.map(|at| at.min(last));
+    Outcome { through: within(outcome.through), proven: within(outcome.proven), end: outcome.end }
 }
 
 /// What became of the proof of a fork, of whose sides one may vouch for the other ([`vouched_for`]): it is whole, or of no use.
@@ -176,10 +196,7 @@ const fn before(sequence: Sequence) -> Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        id::{GroupId, LogId},
-        sync::plan::Want,
-    };
+    use crate::id::{GroupId, LogId};
 
     fn range() -> Range {
         let (from, to) = (Sequence::new(5), Sequence::new(9));
@@ -198,6 +215,7 @@ mod tests {
             End::NotKept { .. } => "the peer",
             End::Ours(_) => "us",
             End::Unexcused(_) => "the order",
+            End::Gone(_) => "the time",
         }
     }
 
@@ -271,6 +289,32 @@ mod tests {
         assert_eq!(of(Some((0, 1)), &[bad(), bad()]), (None, "the peer"));
         assert_eq!(of(None, &[Stored, Refused("bodiless")]), (None, "the order"));
         assert_eq!(of(None, &[Stored, Refused("no-room")]), (None, "us"));
+    }
+
+    #[test]
+    fn bodies_that_a_peer_let_go_of_are_not_there_and_their_entries_prove_nothing() {
+        use Kept::{Known, Refused, Stored};
+        let bodies = Range { want: Want::Bodies, ..range() };
+        let of = |kept: &[Kept], bare: &[bool]| {
+            let outcome = bodies_outcome(&bodies, bare, outcome(&bodies, kept, false));
+            (outcome.through.map(Sequence::get), outcome.proven.map(Sequence::get), outcome.end)
+        };
+        let gone = |at| (None, None, End::Gone(Sequence::new(at)));
+        assert_eq!(of(&[Known, Known, Known], &[true; 3]), gone(7));
+        assert_eq!(
+            of(&[Known, Stored, Known], &[true, false, true]),
+            gone(5),
+            "what it has is asked for next"
+        );
+        assert_eq!(of(&[Stored, Stored, Known], &[false, false, true]), (Some(6), Some(6), End::Whole));
+        assert_eq!(of(&[Stored, Stored], &[false, false]), (Some(6), Some(6), End::Whole));
+        let broken = End::NotKept { sequence: Sequence::new(6), code: "malformed" };
+        assert_eq!(of(&[Known, Refused("malformed")], &[true, false]).2, broken);
+        let over = End::Ours(OVER_DISK_QUOTA);
+        assert_eq!(of(&[Known, Refused(OVER_DISK_QUOTA)], &[true, false]).2, over);
+        // Of a page of entries it is told by the ladder.
+        let entries = outcome(&range(), &[Stored, Stored], false);
+        assert_eq!(bodies_outcome(&range(), &[true, true], entries), entries);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //!                                                                   ├─▶ busy         ─▶ this peer a little later, for a while
 //!                                                                   ├─▶ has nothing  ─▶ the log from another peer
 //!                                                                   ├─▶ lacking      ─▶ this peer for what comes after
+//!                                                                   ├─▶ bodies gone  ─▶ the same, and not again for a while
 //!                                                                   ├─▶ unproven     ─▶ the same, and others for all of it
 //!                                                                   ├─▶ no room      ─▶ nobody for it, for an hour
 //!                                                                   └─▶ failed       ─▶ the log from another peer,
@@ -190,7 +191,7 @@ impl<P: Copy + Ord> Schedule<P> {
                     again.insert((until, job), range);
                 }
                 None if state.offers >= MAX_OFFERS => return false,
-                None => self.put(peer, range, self.asked),
+                None => self.put(peer, range, self.asked, now),
             }
         }
         if let Some(state) = self.peers.get_mut(&peer) {
@@ -201,14 +202,19 @@ impl<P: Copy + Ord> Schedule<P> {
             if self.peers.get(&peer).is_some_and(|state| state.offers >= MAX_OFFERS) {
                 return false;
             }
-            self.put(peer, range, turn);
+            self.put(peer, range, turn, now);
         }
         true
     }
 
-    /// Puts a range of `peer` on offer; if nobody else offers it, in that turn.
-    fn put(&mut self, peer: P, range: Range, turn: u64) {
+    /// Puts a range of `peer` on offer, as far as that did not say just now that it has nothing there; if nobody else offers it,
+    /// in that turn.
+    fn put(&mut self, peer: P, range: Range, turn: u64, now: Duration) {
         let job = job_in(&range);
+        let from = self.peers.get(&peer).map_or(range.from, |state| state.start(&range, now));
+        if from > range.to {
+            return;
+        }
         let wanted = self.jobs.entry(job).or_insert_with(|| {
             self.turns.insert((turn, job));
             Wanted { next: range.from, offers: BTreeMap::new(), turn, under_way: BTreeMap::new() }
@@ -217,7 +223,7 @@ impl<P: Copy + Ord> Schedule<P> {
         if range.to < wanted.next {
             return;
         }
-        let offer = Offer { to: range.to, from: range.from, lacking: 0 };
+        let offer = Offer { to: range.to, from, lacking: 0 };
         if wanted.offers.insert(peer, offer).is_none() {
             self.peers.entry(peer).or_default().offers += 1;
         }
@@ -330,6 +336,15 @@ impl<P: Copy + Ord> Schedule<P> {
         if offer.from > offer.to || offer.lacking >= MAX_LACKING {
             self.drop_offer(job_of(ask), ask.peer);
         }
+    }
+
+    /// The peer has no bodies of what it was asked for, up to and with `through`, although it counts these entries as whole. As
+    /// after [`Self::lacking`]; and it is not asked for them again for a while ([`ASIDE`]), for it goes on to count them.
+    pub fn bodies_gone(&mut self, ask: &Ask<P>, through: Sequence, now: Duration) {
+        let peer = self.peers.entry(ask.peer).or_default();
+        peer.had_time();
+        peer.has_no_bodies((ask.range.group, ask.range.log), through, now, now + ASIDE);
+        self.lacking(ask, through);
     }
 
     /// The peer has no time now. Its offers stand, unless it has had none for long ([`MAX_BUSY`]): true if they are dropped.

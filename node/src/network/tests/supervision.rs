@@ -51,6 +51,17 @@ async fn a_restart_lets_nobody_in_who_was_not() {
     assert!(!a.up(b.key()).await, "to the lobby");
 }
 
+/// Membership reads no links while it waits for an answer.
+#[tokio::test]
+async fn a_network_answers_after_a_restart_although_its_links_are_not_read_yet() {
+    let mut node = Node::start(1).await;
+    node.network.fill_links().await;
+    node.network.panic().await;
+    let peers = timeout(PATIENCE, node.network.peers()).await.expect("an answer");
+    assert!(peers.unwrap().is_empty());
+    restarted(&mut node).await;
+}
+
 #[tokio::test]
 async fn calls_under_way_fail_and_do_not_hang() {
     let (a, b) = pair().await;

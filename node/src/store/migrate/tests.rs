@@ -214,6 +214,9 @@ fn an_older_backup_is_restored_and_brought_up() {
     let before = {
         let store = opened(&folder);
         filled(&store);
+        // What is queued would be held in the copy.
+        let publication = PublicationId::new([1; 16]);
+        store.commit_blocking(Change::DraftFailed { publication, error: "no".to_owned() }).unwrap();
         let before = told(&store);
         downgraded(&store.db);
         store.checkpoint(&copy).unwrap();

@@ -144,3 +144,53 @@ async fn an_entry_whose_excuse_is_parked_waits_without_blame() {
     assert_eq!(puller.counters.snapshot().faults, 0);
     assert!(!puller.site.store.wants_body(messages[1].message_id()).unwrap());
 }
+
+/// Bodies were kept for a day, and by the charter of today are for ever. Who let go of them before counts their entries as whole;
+/// who comes since misses them.
+#[tokio::test]
+async fn bodies_that_went_by_an_earlier_charter_are_not_asked_for_after_each_comparison() {
+    let mut coalition = Coalition::new();
+    let [alice, bob, carol, dave] = [1, 2, 3, 4].map(|n| coalition.issue(n, &[CIDR]));
+    let pin = coalition.roster.version();
+    let a_day = coalition.changed_charter(pin, |charter| {
+        charter.groups.iter_mut().for_each(|group| group.retention_s = 24 * 3600);
+    });
+    coalition.roster.apply_charter(a_day).unwrap();
+    let for_ever = coalition.next_charter(pin);
+    coalition.roster.apply_charter(for_ever).unwrap();
+    let written = clock::now().saturating_sub(Duration::from_secs(12 * 3600));
+    let mut messages = coalition.messages_at(written, &alice, CIDR, [0x11; 16], None, 4).0;
+    let (log, target) = (messages[0].header().log, messages[0].message_id());
+    let mut holder = Site::new(&coalition, &bob).await;
+    holder.hold(&messages).await;
+    let aged = holder.store.aged(CIDR, log, clock::now(), 64).unwrap().unwrap();
+    holder.store.commit(Change::Expire(aged)).await.unwrap();
+    assert!(!holder.store.wants_body(target).unwrap(), "whole without it");
+
+    let (_, _tasks) = serve(&mut holder);
+    let puller = Puller::start(&coalition, &carol).await;
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    puller.holds(&messages).await;
+    assert!(puller.site.store.wants_body(target).unwrap());
+    let pages = || puller.counters.snapshot().pages;
+    eventually("the page counted", async || pages() == 1).await;
+    puller.ready(&holder);
+    eventually("the bodies asked for", async || pages() == 2).await;
+    for more in 1..=5 {
+        let next = coalition.messages(&alice, CIDR, messages.last(), 1);
+        holder.hold(&next).await;
+        messages.extend(next);
+        puller.ready(&holder);
+        puller.holds(&messages).await;
+        assert!(pages() <= 2 + more, "bodies that are not there are asked for again: {}", pages());
+    }
+    assert_eq!(puller.counters.snapshot().faults, 0, "the holder let go of them by right");
+    // Somebody was away when the others let go of them.
+    let mut lucky = Site::new(&coalition, &dave).await;
+    lucky.hold(&messages).await;
+    let (_, _lucky_tasks) = serve(&mut lucky);
+    puller.site.connect(&lucky).await;
+    puller.ready(&lucky);
+    eventually("the body", async || !puller.site.store.wants_body(target).unwrap()).await;
+}

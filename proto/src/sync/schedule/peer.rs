@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::{Job, MAX_OFFERS};
-use crate::time::doubled;
+use crate::{
+    id::{GroupId, LogId, Sequence},
+    sync::plan::{Range, Want},
+    time::doubled,
+};
 
 /// Wait after a peer's first fault; doubles with each further one, up to [`LONGEST_BACKOFF`].
 pub const FIRST_BACKOFF: Duration = Duration::from_secs(2);
@@ -28,6 +32,8 @@ pub(super) struct Peer {
     /// Such rows that were too long, and until when they are not asked for again. What was set aside for long enough stays
     /// here as long as it is claimed: it comes behind all that was not asked for yet.
     aside: BTreeMap<Job, Duration>,
+    /// Logs of which it counts bodies that it has not: up to where, and until when it is not asked for these.
+    no_bodies: BTreeMap<(GroupId, LogId), (Sequence, Duration)>,
     not_before: Duration,
 }
 
@@ -80,6 +86,35 @@ impl Peer {
     /// What was set aside for long enough and is claimed no more is forgotten.
     pub(super) fn forget_old(&mut self, claimed: &BTreeSet<Job>, now: Duration) {
         self.aside.retain(|job, until| *until > now || claimed.contains(job));
+    }
+
+    /// It has no bodies of a log up to and with `through`, and is asked for none of them until then. What is too much to remember is
+    /// asked for after each comparison.
+    pub(super) fn has_no_bodies(
+        &mut self,
+        of: (GroupId, LogId),
+        through: Sequence,
+        now: Duration,
+        until: Duration,
+    ) {
+        self.no_bodies.retain(|_, (_, until)| *until > now);
+        let known = self.no_bodies.get(&of).map(|(known, _)| *known);
+        if known.is_some() || self.no_bodies.len() < MAX_OFFERS {
+            let through = known.map_or(through, |known| known.max(through));
+            self.no_bodies.insert(of, (through, until));
+        }
+    }
+
+    /// From where on it is asked for a range: behind the bodies that it said a little while ago it has not.
+    pub(super) fn start(&self, range: &Range, now: Duration) -> Sequence {
+        match range.want {
+            Want::Bodies => {
+                let none = self.no_bodies.get(&(range.group, range.log)).filter(|(_, until)| *until > now);
+                let behind = none.map(|(through, _)| Sequence::new(through.get().saturating_add(1)));
+                behind.map_or(range.from, |behind| behind.max(range.from))
+            }
+            Want::Entries | Want::Proof | Want::Fork => range.from,
+        }
     }
 
     /// It did what no honest peer does. From now on it is counted anew what else it does.

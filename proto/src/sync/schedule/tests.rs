@@ -560,6 +560,44 @@ fn after_a_while_the_first_page_tells_whether_there_is_room_again() {
     }
 }
 
+/// By a charter that lets nobody go of them any more, what it let go of before is whole for it, and missing for who comes later.
+#[test]
+fn bodies_that_a_peer_counts_and_has_not_are_wanted_of_others_and_not_of_it_for_a_while() {
+    let mut schedule = Schedule::default();
+    let bodies =
+        |schedule: &mut Schedule<u8>, peer, now| schedule.offer(peer, [wanted(Want::Bodies, 1, 600)], now);
+    bodies(&mut schedule, 1, NOW);
+    let page = schedule.next(NOW).unwrap();
+    bodies(&mut schedule, 2, NOW);
+    schedule.bodies_gone(&page, Sequence::new(256), NOW);
+    let other = schedule.next(NOW).unwrap();
+    assert_eq!(short(&other), (2, 7, 1, 600), "its word ends no search");
+    schedule.spoiled(&other);
+    let rest = schedule.next(NOW).unwrap();
+    assert_eq!(short(&rest), (1, 7, 257, 600), "it may have what comes behind");
+    schedule.bodies_gone(&rest, Sequence::new(512), NOW);
+    let rest = schedule.next(NOW).unwrap();
+    schedule.served(&rest, Sequence::new(600));
+    assert_eq!((schedule.next(NOW), schedule.is_done(&1)), (None, true));
+    // Each comparison finds that it counts them still.
+    bodies(&mut schedule, 1, NOW);
+    let behind = schedule.next(NOW).unwrap();
+    assert_eq!(short(&behind), (1, 7, 513, 600));
+    schedule.spoiled(&behind);
+    schedule.offer(1, [wanted(Want::Bodies, 1, 512), wanted(Want::Entries, 601, 700)], NOW);
+    let entries = schedule.next(NOW).unwrap();
+    assert_eq!((short(&entries), entries.range.want), ((1, 7, 601, 700), Want::Entries));
+    assert_eq!(schedule.next(NOW), None);
+    // Another one is asked from the beginning, although it offers later.
+    bodies(&mut schedule, 1, NOW);
+    bodies(&mut schedule, 2, NOW);
+    assert_eq!(ask(&mut schedule, NOW), Some((2, 7, 1, 600)));
+    schedule.gone(1);
+    schedule.gone(2);
+    bodies(&mut schedule, 1, NOW + ASIDE);
+    assert_eq!(ask(&mut schedule, NOW + ASIDE), Some((1, 7, 1, 600)), "somebody may have brought it some");
+}
+
 #[test]
 fn bodies_for_which_there_is_no_room_do_not_keep_entries_back() {
     let mut schedule = Schedule::default();

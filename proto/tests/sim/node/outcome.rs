@@ -7,7 +7,7 @@ use belfry_proto::{
     schema::Refusal,
     sync::{
         Range, Want,
-        outcome::{self, Kept, Outcome, fork_outcome, outcome, vouched_for},
+        outcome::{self, Kept, Outcome, bodies_outcome, fork_outcome, outcome, vouched_for},
     },
 };
 
@@ -23,6 +23,8 @@ pub(super) enum End {
     Waits,
     /// The peer misses the body of this entry, too.
     Bare(Sequence),
+    /// The peer counts entries up to this one as whole, and has no bodies of them.
+    Gone(Sequence),
     HasNothing,
 }
 
@@ -50,9 +52,10 @@ impl Fetched {
         })
     }
 
-    /// How far a page got, as production has it; with `excuse_waits` an entry without its body is nobody's fault.
-    pub(super) fn of(range: &Range, kept: &[Kept], excuse_waits: bool) -> Self {
-        outcome(range, kept, excuse_waits).into()
+    /// How far a page got, as production has it, of whose entries `bare` came without their bodies; with `excuse_waits` one without
+    /// its body is nobody's fault.
+    pub(super) fn of(range: &Range, bare: &[bool], kept: &[Kept], excuse_waits: bool) -> Self {
+        bodies_outcome(range, bare, outcome(range, kept, excuse_waits)).into()
     }
 
     /// The same of the proof of a fork.
@@ -68,6 +71,7 @@ impl From<Outcome> for Fetched {
             outcome::End::NotKept { .. } => End::PeersFault,
             outcome::End::Ours(_) => End::Ours,
             outcome::End::Unexcused(_) => End::Waits,
+            outcome::End::Gone(at) => End::Gone(at),
         };
         Self { through, proven, end }
     }

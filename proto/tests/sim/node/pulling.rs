@@ -234,6 +234,7 @@ impl Node {
             (End::PeersFault, _) => schedule.failed(ask, proven, now),
             (End::Ours, _) => schedule.spoiled(ask),
             (End::Bare(at), _) => schedule.lacking(ask, at),
+            (End::Gone(at), _) => schedule.bodies_gone(ask, at, now),
             (End::HasNothing, _) => {
                 if schedule.has_nothing(ask, now) {
                     cx.saw(Observation::SetAside { from: ask.peer });

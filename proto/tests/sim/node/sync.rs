@@ -10,7 +10,7 @@ use belfry_proto::{
         ContactTaken, Fork, Page, PullFork, PullRange, Refusal, SyncRequest, SyncResponse,
         sync_request::Request, sync_response::Response,
     },
-    sync::{Ask, Range, check_fork, check_page, number, outcome::waits, page::check_excuses},
+    sync::{Ask, Range, Want, check_fork, check_page, number, outcome::waits, page::check_excuses},
     time::Timestamp,
     verdict::Judged,
 };
@@ -97,7 +97,9 @@ impl Node {
         // First, so that what comes without its body is excused when it is judged.
         let excused = self.take_page(peer, &excuses, cx)?;
         let kept = self.take_page(peer, &page, cx)?;
-        Ok(Fetched::of(range, &kept, excused.iter().any(waits)))
+        let bodies = page.iter().filter(|_| range.want == Want::Bodies);
+        let bare: Vec<bool> = bodies.map(|bytes| envelope::decode(bytes).unwrap().lacks_body()).collect();
+        Ok(Fetched::of(range, &bare, &kept, excused.iter().any(waits)))
     }
 
     fn fork_answered(

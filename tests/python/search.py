@@ -1,5 +1,6 @@
 """A node as PyMISP searches it."""
 
+import datetime
 import os
 import unittest
 
@@ -34,6 +35,18 @@ class Search(unittest.TestCase):
             return [a.value for a in self.misp.search(controller="attributes", pythonify=True, **wanted)]
         self.assertEqual(values(type_attribute="ip-dst", value="203.0.113.%"), ["203.0.113.9"])
         self.assertEqual(values(value="nobody.example"), [])
+        self.assertEqual(values(type_attribute=["!ip-dst"]), ["c2.be"])
+        left_out = self.misp.build_complex_query(or_parameters=["tlp:amber"], not_parameters=["tlp:red"])
+        self.assertEqual(sorted(values(tags=left_out)), ["203.0.113.9", "c2.be"])
+        self.assertEqual(values(tags=["!tlp:amber"]), [])
+
+    def test_times_are_what_pymisp_makes_of_them(self):
+        def count(**wanted):
+            return len(self.misp.search(controller="attributes", pythonify=True, **wanted))
+        hour = datetime.timedelta(hours=1)
+        now = datetime.datetime.now()
+        self.assertEqual([count(last="1d"), count(publish_timestamp="1d"), count(timestamp=now - hour)], [2, 2, 2])
+        self.assertEqual([count(timestamp=now + hour), count(timestamp=(now - 2 * hour, now - hour))], [0, 0])
 
     def test_a_filter_that_is_not_known_is_an_error(self):
         self.assertIn("errors", self.misp.search(controller="attributes", org="CERT"))

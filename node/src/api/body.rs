@@ -2,7 +2,7 @@
 
 use axum::{
     body::{Body, HttpBody as _},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 use belfry_proto::stix::neutral;
 use futures::StreamExt as _;
@@ -35,6 +35,16 @@ pub(crate) async fn bytes_within(
         )
         .with("limit", limit)
     };
+    // Nothing is unpacked here: what is small on its way may be large.
+    let is_as_it_is = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).iter().all(is_as_it_is) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content-encoding",
+            "the body must come as it is, without a Content-Encoding such as gzip",
+        )
+        .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    }
     if announced(headers).is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
@@ -126,7 +136,21 @@ pub(crate) fn unsupported(expected: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_packed_body_is_refused_as_one_and_not_as_broken() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+        headers.insert(header::CONTENT_ENCODING, "Identity".parse().unwrap());
+        assert_eq!(json::<Vec<u8>>(&headers, Body::from("[1]")).await.unwrap(), [1]);
+        headers.append(header::CONTENT_ENCODING, "gzip".parse().unwrap());
+        let refused = json::<Vec<u8>>(&headers, Body::from(vec![0x1f, 0x8b, 8])).await.unwrap_err();
+        assert_eq!(refused.code(), "content-encoding");
+        assert_eq!(refused.into_response().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
 
     #[tokio::test]
     async fn a_body_that_may_be_missing_is_read_where_it_comes_in_chunks() {

@@ -80,6 +80,39 @@ fn no_objection_ever_holds_the_value() {
 }
 
 #[test]
+fn nothing_is_passed_over_for_where_it_stands() {
+    let (register, card) = ("85.07.30-033.28", "4111 1111 1111 1111");
+    let ends = [1, 2].map(|n| format!("campaign--{}{n:02}", &UUID[..34]));
+    for (kind, more, path) in [
+        ("campaign", json!({ "x_victim_ref": register }), "x_victim_ref"),
+        ("campaign", json!({ "x_list": [{ "who_refs": [ends[0], register] }] }), "x_list[0].who_refs[1]"),
+        ("campaign", json!({ "x_file": { "hashes": { "n": card } } }), "x_file.hashes.n"),
+        ("campaign", json!({ "extension_type": card }), "extension_type"),
+        ("indicator", json!({ "pattern": "x", "pattern_type": register }), "pattern_type"),
+        (
+            "relationship",
+            json!({ "relationship_type": card, "source_ref": ends[0], "target_ref": ends[1] }),
+            "relationship_type",
+        ),
+        (
+            "marking-definition",
+            json!({ "definition_type": "statement", "definition": { "statement": format!("of {register}") } }),
+            "definition.statement",
+        ),
+        ("mutex", json!({ "created": register }), "created"),
+    ] {
+        let report = report(&[object(kind, 3, &more)], GOING);
+        let paths: Vec<&str> = report.objections.iter().map(|objection| objection.path.as_str()).collect();
+        assert_eq!((report.gravest(), paths), (Some(Weight::Refused), vec![path]), "{kind} {more}");
+    }
+    let sound = json!({
+        "created_by_ref": format!("identity--{UUID}"), "x_seen_refs": [ends[0], ends[1]],
+        "x_file": { "hashes": { "SHA-256": "4111111111111111".repeat(4), "SSDEEP": "3:AXGBicFlgVNhBGcL6wCrFQEv:AXGHsNhxLsr2C" } },
+    });
+    assert_eq!(report(&[object("campaign", 3, &sound)], GOING), Report::default());
+}
+
+#[test]
 fn a_value_is_judged_by_whose_it_is() {
     let mail = |value: &str, n| {
         Object::parse(

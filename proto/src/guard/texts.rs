@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::stix::object::Object;
+use crate::stix::{id, marking, object::Object};
 
 /// A text and where it stands.
 pub(super) struct Text {
@@ -13,45 +13,64 @@ pub(super) struct Text {
     pub(super) value: String,
 }
 
-/// Properties that hold no prose: names of things, times, markings. What the standard gives a closed form cannot hold
-/// a secret that its rules would let through.
-const FORMAL: [&str; 9] = [
-    "type",
-    "id",
-    "spec_version",
-    "created",
-    "modified",
-    "pattern_type",
-    "payload_bin",
-    "extension_type",
-    "relationship_type",
-];
-
 /// The texts of `object`: values, numbers long enough to be somebody's, and names of properties the author made up.
 pub(super) fn of(object: &Object) -> Vec<Text> {
     let mut found = Vec::new();
-    // Definitions of markings are vocabulary, and everybody's.
-    if object.kind() == "marking-definition" {
+    // Nobody's own words.
+    if marking::is_well_known(object.id()) {
         return found;
     }
     for (name, value) in &object.properties() {
-        if FORMAL.contains(&name.as_str()) {
-            continue;
+        if !is_formal(object, name) {
+            named(name, value, "", &mut found);
         }
-        named(name, value, "", &mut found);
     }
     found
 }
 
-fn named(name: &str, value: &Value, parent: &str, found: &mut Vec<Text>) {
-    if name.ends_with("_ref") || name.ends_with("_refs") || name == "hashes" {
-        return;
+/// Whether a property holds no prose, as its form was checked: what lets no other text through cannot hold a secret.
+fn is_formal(object: &Object, name: &str) -> bool {
+    match name {
+        "type" | "id" | "spec_version" => true,
+        // An observable has none, and may call anything so.
+        "created" | "modified" => !object.is_observable(),
+        "payload_bin" => object.kind() == "artifact",
+        _ => false,
     }
+}
+
+fn named(name: &str, value: &Value, parent: &str, found: &mut Vec<Text>) {
     // A name that STIX would not have may be anything; dots in it would look like a path.
     let shown = if is_plain(name) { name } else { HIDDEN };
     let path = if parent.is_empty() { shown.to_owned() } else { format!("{parent}.{shown}") };
     found.push(Text { path: path.clone(), value: name.to_owned() });
-    walk(value, path, found);
+    match value {
+        value if is_reference(name, value) => {}
+        Value::Object(hashes) if name == "hashes" => {
+            for (algorithm, hash) in hashes.iter().filter(|(_, hash)| !is_hash(hash)) {
+                named(algorithm, hash, &path, found);
+            }
+        }
+        value => walk(value, path, found),
+    }
+}
+
+/// Whether a property names objects, and nothing else.
+fn is_reference(name: &str, value: &Value) -> bool {
+    let is_id = |value: &Value| value.as_str().is_some_and(id::is_id);
+    match value {
+        Value::Array(items) => name.ends_with("_refs") && items.iter().all(is_id),
+        value => name.ends_with("_ref") && is_id(value),
+    }
+}
+
+/// Bytes of the shortest hash that is passed over; no number of a person's is as long.
+const SHORTEST_HASH: usize = 32;
+
+/// Whether a value is long enough for a hash, and of its signs alone.
+fn is_hash(value: &Value) -> bool {
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'+' | b':');
+    value.as_str().is_some_and(|text| text.len() >= SHORTEST_HASH && text.bytes().all(is_sign))
 }
 
 fn walk(value: &Value, path: String, found: &mut Vec<Text>) {

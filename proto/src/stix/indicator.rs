@@ -11,7 +11,7 @@ use crate::{
     stix::{
         extension,
         object::{Object, ObjectError},
-        observable::{Kind, MAX_OBSERVABLES, Observable, compared, is_compared, pattern},
+        observable::{Kind, MAX_OBSERVABLES, Observable, compared, is_compared, is_of_file, pattern},
         rule::{Language, network},
         score::Opinion,
     },
@@ -149,6 +149,7 @@ impl Bearer {
                 "x509-certificate" => Self::Certificate,
                 _ => Self::Other,
             },
+            Some((_, property)) if property.contains(".hashes.") && !is_of_file(property) => Self::Other,
             _ => Self::Usual,
         }
     }
@@ -455,6 +456,13 @@ mod tests {
             values(&indicator.pattern),
             ["evil.example Joined".to_owned(), format!("{} Alone", sha1(3))]
         );
+        // Behind a reference it is what that leads to.
+        let behind = format!(
+            "[process:image_ref.hashes.'SHA-1' = '{}' OR x-module:parent_ref.hashes.'SHA-1' = '{}']",
+            sha1(4),
+            sha1(5)
+        );
+        assert_eq!(values(&behind), [format!("{} Alone", sha1(4))]);
         // What a file has as well is a file's.
         let both =
             format!("[x509-certificate:hashes.MD5 = '{0}' OR file:hashes.MD5 = '{0}']", "ab".repeat(16));
@@ -475,6 +483,7 @@ mod tests {
             "[process:name = 'x' AND file:hashes.MD5 NOT = 'x']",
             "[network-traffic:dst_ref.value LIKE '203.0.113.%']",
             "[EXISTS email-addr:value]",
+            "[domain-name:resolves_to_refs[*].value != '203.0.113.1']",
         ] {
             assert!(compares(pattern), "{pattern}");
         }

@@ -166,20 +166,26 @@ impl Marking {
     /// What `definition`, a marking-definition object, says. A well-known id counts for more than its content.
     #[must_use]
     pub fn of(definition: &Object) -> Self {
-        if let Some(tlp) = Tlp::of_marking(definition.id()) {
-            return Self::Tlp(tlp);
-        }
-        Self::read(&definition.properties()).unwrap_or(Self::Unknown)
+        let known = Self::well_known(definition.id()).or_else(|| Self::read(&definition.properties()));
+        known.unwrap_or(Self::Unknown)
     }
 
-    /// Every part of a definition must be understood; the first that is not makes it unknown.
+    /// What an id says that everybody knows, whoever brings its definition or none.
+    fn well_known(id: &str) -> Option<Self> {
+        Tlp::of_marking(id).map(Self::Tlp).or_else(|| pap_of_marking(id).map(Self::Pap))
+    }
+
+    /// Every part of a definition must be understood; the first that is not makes it unknown. So does one that says both how
+    /// far it may travel and what may be done with it: only one of these would be minded.
     fn read(properties: &Map<String, Value>) -> Option<Self> {
         let mut found = None;
         let mut say = |marking: Self| {
             found = Some(match (found, marking) {
                 (Some(Self::Tlp(a)), Self::Tlp(b)) => Self::Tlp(a.max(b)),
-                (Some(Self::Tlp(tlp)), _) | (_, Self::Tlp(tlp)) => Self::Tlp(tlp),
-                (Some(Self::Pap(pap)), Self::Statement) => Self::Pap(pap),
+                (Some(Self::Unknown), _)
+                | (Some(Self::Tlp(_)), Self::Pap(_))
+                | (Some(Self::Pap(_)), Self::Tlp(_)) => Self::Unknown,
+                (Some(known), Self::Statement) => known,
                 (_, marking) => marking,
             });
         };
@@ -221,16 +227,20 @@ pub const fn pap_marking_id(pap: schema::Pap) -> Option<&'static str> {
     }
 }
 
+/// The level that a well-known definition stands for.
+fn pap_of_marking(id: &str) -> Option<schema::Pap> {
+    use schema::Pap::{Amber, Clear, Green, Red};
+    let mut levels = [Clear, Green, Amber, Red].into_iter();
+    levels.find(|pap| pap_marking_id(*pap) == Some(id)).or((id == PAP_WHITE).then_some(Clear))
+}
+
 /// The level CLEAR had before, under an id of its own.
 const PAP_WHITE: &str = "marking-definition--a3bea94c-b469-41dc-9cfe-d6e7daba7730";
 
 /// Whether a marking is one of those that everybody knows, of TLP or PAP: it tells nothing of who uses it.
 #[must_use]
 pub fn is_well_known(id: &str) -> bool {
-    use schema::Pap::{Amber, Clear, Green, Red};
-    Tlp::of_marking(id).is_some()
-        || id == PAP_WHITE
-        || [Clear, Green, Amber, Red].into_iter().any(|pap| pap_marking_id(pap) == Some(id))
+    Marking::well_known(id).is_some()
 }
 
 fn pap(text: &str) -> Option<schema::Pap> {
@@ -270,10 +280,7 @@ impl Markings {
     /// What the marking `id` says here; [`Marking::Unknown`] if nothing defines it.
     #[must_use]
     pub fn marking(&self, id: &str) -> Marking {
-        match Tlp::of_marking(id) {
-            Some(tlp) => Marking::Tlp(tlp),
-            None => self.0.get(id).copied().unwrap_or(Marking::Unknown),
-        }
+        Marking::well_known(id).or_else(|| self.0.get(id).copied()).unwrap_or(Marking::Unknown)
     }
 }
 
@@ -384,6 +391,37 @@ mod tests {
         assert_eq!(with(&json!({"definition_type": "iep", "definition": {}})), Some(Tlp::Red));
         assert_eq!(with(&json!({"extensions": {format!("extension-{OTHER}"): {"x": 1}}})), Some(Tlp::Red));
         assert_eq!(with(&json!({"extensions": {PAP_EXTENSION: {"pap": "red"}}})), Some(Tlp::Clear));
+        for (tlp, pap) in [("clear", "red"), ("red", "clear")] {
+            let both = json!({"extensions": {TLP_EXTENSION: {"tlp_2_0": tlp}, PAP_EXTENSION: {"pap": pap}}});
+            assert_eq!(with(&both), Some(Tlp::Red), "of one that says both, one would not be minded");
+        }
+        let prose = json!({
+            "definition_type": "statement", "definition": {"statement": "Copyright"},
+            "extensions": {TLP_EXTENSION: {"tlp_2_0": "green"}},
+        });
+        assert_eq!(with(&prose), Some(Tlp::Green));
+    }
+
+    #[test]
+    fn a_pap_that_everybody_knows_needs_no_definition_and_none_says_otherwise_of_it() {
+        for (pap, uuid) in [
+            (schema::Pap::Red, "740d36e5-7714-4c30-961a-3ae632ceee0e"),
+            (schema::Pap::Clear, "ad15a0cd-55b6-4588-a14c-a66105329b92"),
+            (schema::Pap::Clear, "a3bea94c-b469-41dc-9cfe-d6e7daba7730"),
+        ] {
+            let id = format!("marking-definition--{uuid}");
+            let object = marked(&[&id], &[]);
+            let forged = json!({
+                "type": "marking-definition", "spec_version": "2.1", "id": id, "created": "2026-11-23T10:00:00.000Z",
+                "extensions": {PAP_EXTENSION: {"extension_type": "property-extension", "pap": "amber"}},
+            });
+            let forged = Object::parse(forged.to_string().as_bytes()).unwrap();
+            for markings in [Markings::default(), Markings::of([&forged])] {
+                assert_eq!(effective_pap(&object, None, &markings), Some(pap), "{uuid}");
+                assert_eq!(effective(&object, Some(Tlp::Green), &markings), Some(Tlp::Green), "{uuid}");
+            }
+            assert!(is_well_known(&id));
+        }
     }
 
     #[test]

@@ -6,11 +6,14 @@
 //! own author takes back without calling it secret: the object as it was, revoked. Both are functions of the
 //! lost version alone: every node makes the same.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use serde_json::{Map, Value};
 
-use crate::{stix::properties, time::Timestamp};
+use crate::{
+    stix::{properties, timestamp},
+    time::Timestamp,
+};
 
 /// An end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,11 @@ pub fn of(raw: &[u8]) -> Option<Tombstone> {
     let mut end: Map<String, Value> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
     for (name, value) in properties::placeholders(kind, object.get("id")?.as_str()?, object.get("created")?) {
         end.entry(name).or_insert(value);
+    }
+    // There are tools that pass over an indicator without an end, and would go on with the one that they know.
+    let created = end.get("created").and_then(Value::as_str).unwrap_or_default();
+    if kind == "indicator" && timestamp::compare(created, &version) == Ordering::Less {
+        end.insert("valid_until".to_owned(), version.clone().into());
     }
     end.insert("modified".to_owned(), version.clone().into());
     end.insert("revoked".to_owned(), true.into());
@@ -101,6 +109,7 @@ mod tests {
             (&end["revoked"], &end["modified"]),
             (&json!(true), &json!("2026-02-01T00:00:00.001000Z"))
         );
+        assert_eq!(end["valid_until"], end["modified"], "tools that want an end take it, too");
         let text = end.to_string();
         assert!(!text.contains("secret") && !text.contains("198.51.100.7"), "{text}");
     }

@@ -100,20 +100,31 @@ impl Search {
         let at = text(event, "timestamp").parse::<u64>().unwrap_or_default();
         let at = Timestamp::from_micros(at.saturating_mul(SECOND));
         let of_event = tags(event);
-        let mut attributes = event.get("Attribute").and_then(Value::as_array).into_iter().flatten();
-        let is_one_of = |set: &BTreeSet<String>, text: &str| set.is_empty() || set.contains(text);
+        let attributes = || event.get("Attribute").and_then(Value::as_array).into_iter().flatten();
+        // What is kept out keeps out the event that has it: an event is told whole.
+        let has_what_is_barred = |attribute: &Value| {
+            let own = tags(attribute);
+            let own: Vec<&str> = own.iter().map(String::as_str).collect();
+            !self.tags.lets(&own)
+                || !self.types.lets(&[text(attribute, "type")])
+                || !self.categories.lets(&[text(attribute, "category")])
+                || !self.uuids.lets(&[text(attribute, "uuid")])
+                || !self.values.lets(text(attribute, "value"))
+        };
         !self.is_void
             && self.to_ids != Some(false)
             && self.is_of_event(Uuid::try_parse(uuid).unwrap_or_default())
             && self.since.is_none_or(|since| at >= since)
             && self.until.is_none_or(|until| at <= until)
-            && attributes.any(|attribute| {
-                let own = tags(attribute);
-                let is_tagged = self.tags.iter().any(|tag| own.contains(tag) || of_event.contains(tag));
-                is_one_of(&self.types, text(attribute, "type"))
-                    && is_one_of(&self.categories, text(attribute, "category"))
-                    && (self.tags.is_empty() || is_tagged)
-                    && (is_one_of(&self.uuids, text(attribute, "uuid")) || self.uuids.contains(uuid))
+            && !attributes().any(has_what_is_barred)
+            && attributes().any(|attribute| {
+                let mut of_both = tags(attribute);
+                of_both.extend(of_event.iter().cloned());
+                let of_both: Vec<&str> = of_both.iter().map(String::as_str).collect();
+                self.types.hold(&[text(attribute, "type")])
+                    && self.categories.hold(&[text(attribute, "category")])
+                    && self.tags.hold(&of_both)
+                    && self.uuids.hold(&[text(attribute, "uuid"), uuid])
                     && self.values.hold(text(attribute, "value"))
             })
     }

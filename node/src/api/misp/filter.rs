@@ -1,5 +1,5 @@
-//! What a filter of MISP's clients may be: texts, flags and times in the spellings that these clients send, and values as
-//! MISP compares them. What is none is refused by its name.
+//! What a filter of MISP's clients may be: texts, flags and times in the spellings that these clients send, asked for or kept
+//! out, and values as MISP compares them. What is none is refused by its name.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -37,26 +37,69 @@ pub(super) fn day(name: &str, value: &Value, now: Timestamp) -> Result<Timestamp
     }
 }
 
-/// One text, several, or those under OR; what begins with `!` would have to be left out, which is not done here.
+/// One text, several, or none at all.
 pub(super) fn texts(name: &str, value: Option<Value>) -> Result<Vec<String>, Problem> {
-    let text = |value: &Value| match value {
-        Value::String(text) if !text.starts_with('!') => Ok(text.clone()),
-        _ => Err(bad(name, "is a text or a list of texts, none of them negated")),
+    let text = |value: Value| match value {
+        Value::String(text) => Ok(text),
+        _ => Err(bad(name, "is a text or a list of texts")),
     };
     match value {
         None => Ok(Vec::new()),
         Some(Value::Array(values)) if values.len() > MOST_TEXTS => {
             Err(bad(name, &format!("has at most {MOST_TEXTS} texts")))
         }
-        Some(Value::Array(values)) => values.iter().map(text).collect(),
-        Some(Value::Object(mut parts)) => {
-            let either = parts.remove("OR");
-            match parts.keys().next() {
-                Some(other) => Err(bad(name, &format!("knows OR only, not {other}"))),
-                None => texts(name, either),
+        Some(Value::Array(values)) => values.into_iter().map(text).collect(),
+        Some(value) => Ok(vec![text(value)?]),
+    }
+}
+
+/// Texts of which one is asked for, all are, or none may be: `["a", "!b"]`, or by MISP's words for it, `OR`, `AND` and `NOT`.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    any: BTreeSet<String>,
+    all: BTreeSet<String>,
+    none: BTreeSet<String>,
+}
+
+impl Asked {
+    /// As a filter has them; `fold` makes one spelling of many.
+    pub(super) fn read(
+        name: &str,
+        value: Option<Value>,
+        fold: impl Fn(&str) -> String,
+    ) -> Result<Self, Problem> {
+        let (either, all, none) = match value {
+            Some(Value::Object(mut parts)) => {
+                let [either, all, none] = ["OR", "AND", "NOT"].map(|word| parts.remove(word));
+                if let Some(other) = parts.keys().next() {
+                    return Err(bad(name, &format!("knows OR, AND and NOT, not {other}")));
+                }
+                (either, all, none)
             }
+            value => (value, None, None),
+        };
+        let mut asked = Self::default();
+        for text in texts(name, either)? {
+            match text.strip_prefix('!') {
+                Some(text) => asked.none.insert(fold(text)),
+                None => asked.any.insert(fold(&text)),
+            };
         }
-        Some(value) => Ok(vec![text(&value)?]),
+        asked.all.extend(texts(name, all)?.iter().map(|text| fold(text)));
+        asked.none.extend(texts(name, none)?.iter().map(|text| fold(text.strip_prefix('!').unwrap_or(text))));
+        Ok(asked)
+    }
+
+    /// Whether what has these texts is asked for.
+    pub(super) fn hold(&self, texts: &[&str]) -> bool {
+        self.lets(texts)
+            && (self.any.is_empty() || texts.iter().any(|text| self.any.contains(*text)))
+            && self.all.iter().all(|text| texts.contains(&text.as_str()))
+    }
+
+    /// Whether none of these texts is one that may not be.
+    pub(super) fn lets(&self, texts: &[&str]) -> bool {
+        self.none.is_empty() || !texts.iter().any(|text| self.none.contains(*text))
     }
 }
 
@@ -68,6 +111,34 @@ pub(super) fn flag(name: &str, value: &Value) -> Result<bool, Problem> {
         Value::String(text) if text == "0" => Ok(false),
         Value::String(text) if text == "1" => Ok(true),
         _ => Err(bad(name, "is true or false")),
+    }
+}
+
+/// Whether attributes for detection are asked for, or the others; unset for both.
+pub(super) fn to_ids(value: Option<Value>) -> Result<Option<bool>, Problem> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(word)) if word == "exclude" => Ok(Some(false)),
+        Some(Value::Array(values)) => {
+            let flags: BTreeSet<bool> =
+                values.iter().map(|value| flag("to_ids", value)).collect::<Result<_, _>>()?;
+            Ok(flags.first().copied().filter(|_| flags.len() == 1))
+        }
+        Some(value) => flag("to_ids", &value).map(Some),
+    }
+}
+
+/// Whether what was deleted is asked for, and nothing else.
+pub(super) fn wants_deleted(value: Option<Value>) -> Result<bool, Problem> {
+    match value {
+        None => Ok(false),
+        Some(Value::String(word)) if word == "only" => Ok(true),
+        Some(Value::Array(values)) => {
+            let flags: Vec<bool> =
+                values.iter().map(|value| flag("deleted", value)).collect::<Result<_, _>>()?;
+            Ok(!flags.is_empty() && !flags.contains(&false))
+        }
+        Some(value) => flag("deleted", &value),
     }
 }
 
@@ -84,14 +155,31 @@ pub(super) fn wants_published(value: Option<Value>) -> Result<bool, Problem> {
     }
 }
 
+/// A stretch of time: from one on, or between two, whichever stands first.
+pub(super) fn stretch(
+    name: &str,
+    value: &Value,
+    now: Timestamp,
+) -> Result<(Timestamp, Option<Timestamp>), Problem> {
+    let Value::Array(ends) = value else { return Ok((moment(name, value, now)?, None)) };
+    match ends.as_slice() {
+        [one] => Ok((moment(name, one, now)?, None)),
+        [one, other] => {
+            let (one, other) = (moment(name, one, now)?, moment(name, other, now)?);
+            Ok((one.min(other), Some(one.max(other))))
+        }
+        _ => Err(bad(name, "is a time, or two for a stretch")),
+    }
+}
+
 /// Seconds since the epoch, a time, or how long ago: `5d`, `12h`, `30m`.
 pub(super) fn moment(name: &str, value: &Value, now: Timestamp) -> Result<Timestamp, Problem> {
     let wrong = || bad(name, "is a time, seconds since 1970, or how long ago, as in 5d");
     let seconds = |seconds: u64| Timestamp::from_micros(seconds.saturating_mul(SECOND));
     match value {
-        Value::Number(number) => Ok(seconds(number.as_u64().ok_or_else(wrong)?)),
+        Value::Number(number) => Ok(seconds(whole(&number.to_string()).ok_or_else(wrong)?)),
         Value::String(text) => {
-            if let Ok(number) = text.parse() {
+            if let Some(number) = whole(text) {
                 return Ok(seconds(number));
             }
             if let Ok(ago) = duration::parse(text) {
@@ -105,28 +193,61 @@ pub(super) fn moment(name: &str, value: &Value, now: Timestamp) -> Result<Timest
     }
 }
 
+/// Seconds as a number; of a fraction, as Python has it of a time, the whole ones.
+fn whole(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    whole.parse().ok().filter(|_| is_number)
+}
+
 /// Values asked for, as MISP compares them: whole, or with `%` for anything before or behind. In any case.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    whole: BTreeSet<String>,
-    like: Vec<String>,
+    /// Those without a `%`.
+    whole: Asked,
+    any: Vec<String>,
+    all: Vec<String>,
+    none: Vec<String>,
 }
 
 impl Values {
-    pub(super) fn of(texts: Vec<String>) -> Self {
-        let texts = texts.iter().map(|text| text.to_lowercase());
-        let (like, whole): (Vec<_>, Vec<_>) =
-            texts.partition(|text| text.starts_with('%') || text.ends_with('%'));
-        Self { whole: whole.into_iter().collect(), like }
+    pub(super) fn of(asked: Asked) -> Self {
+        let cut = |texts: BTreeSet<String>| -> (BTreeSet<String>, Vec<String>) {
+            let (like, whole): (Vec<_>, Vec<_>) =
+                texts.into_iter().partition(|text| text.starts_with('%') || text.ends_with('%'));
+            (whole.into_iter().collect(), like)
+        };
+        let Asked { any, all, none } = asked;
+        let ((whole_any, any), (whole_all, all), (whole_none, none)) = (cut(any), cut(all), cut(none));
+        Self { whole: Asked { any: whole_any, all: whole_all, none: whole_none }, any, all, none }
     }
 
-    /// Whether `value` is one of them; of none asked for, every value is.
+    /// Whether `value` is asked for; where nothing is, every value is.
     pub(super) fn hold(&self, value: &str) -> bool {
-        if self.whole.is_empty() && self.like.is_empty() {
+        let Self { whole: Asked { any, all, .. }, .. } = self;
+        let is_any = any.is_empty() && self.any.is_empty();
+        if is_any && all.is_empty() && self.all.is_empty() && self.bars_nothing() {
             return true;
         }
         let value = value.to_lowercase();
-        self.whole.contains(&value) || self.like.iter().any(|wanted| is_like(&value, wanted))
+        let is = |wanted: &String| is_like(&value, wanted);
+        !self.is_barred(&value)
+            && (is_any || any.contains(&value) || self.any.iter().any(is))
+            && all.iter().all(|wanted| *wanted == value)
+            && self.all.iter().all(is)
+    }
+
+    /// Whether `value` is none that may not be.
+    pub(super) fn lets(&self, value: &str) -> bool {
+        self.bars_nothing() || !self.is_barred(&value.to_lowercase())
+    }
+
+    fn bars_nothing(&self) -> bool {
+        self.whole.none.is_empty() && self.none.is_empty()
+    }
+
+    fn is_barred(&self, value: &str) -> bool {
+        self.whole.none.contains(value) || self.none.iter().any(|wanted| is_like(value, wanted))
     }
 }
 
@@ -141,20 +262,95 @@ fn is_like(value: &str, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn asked(value: Value) -> Asked {
+        Asked::read("value", Some(value), str::to_lowercase).unwrap()
+    }
 
     #[test]
     fn values_are_compared_as_misp_does() {
         for (wanted, is_alike) in [
-            ("evil.be", true),
-            ("EVIL.be", true),
-            ("evil", false),
-            ("%evil%", true),
-            ("evil%", true),
-            ("%.be", true),
-            ("%x%", false),
+            (json!("evil.be"), true),
+            (json!("EVIL.be"), true),
+            (json!("evil"), false),
+            (json!("%evil%"), true),
+            (json!("evil%"), true),
+            (json!("%.be"), true),
+            (json!("%x%"), false),
+            (json!("!evil.be"), false),
+            (json!(["!%.be"]), false),
+            (json!(["!other.be", "!x%"]), true),
+            (json!({ "OR": ["other.be", "evil%"], "NOT": "%.nl" }), true),
+            (json!({ "OR": ["other.be"], "NOT": [] }), false),
+            (json!({ "AND": ["%.be", "evil.BE"] }), true),
+            (json!({ "AND": ["%.be", "x%"] }), false),
+            (json!({ "AND": ["evil.be", "other.be"] }), false),
+            (json!({ "NOT": ["%EVIL%"] }), false),
+            (json!([]), true),
         ] {
-            assert_eq!(Values::of(vec![wanted.to_owned()]).hold("Evil.be"), is_alike, "{wanted}");
+            let values = Values::of(asked(wanted.clone()));
+            assert_eq!(values.hold("Evil.be"), is_alike, "{wanted}");
+            assert!(!values.hold("Evil.be") || values.lets("Evil.be"), "{wanted}");
         }
+    }
+
+    #[test]
+    fn texts_are_asked_for_kept_out_or_all_to_be_there() {
+        for (wanted, texts, is_meant) in [
+            (json!(["a", "b"]), ["a", "c"], true),
+            (json!(["a", "!c"]), ["a", "c"], false),
+            (json!(["!x"]), ["a", "c"], true),
+            (json!({ "AND": ["a", "c"] }), ["a", "c"], true),
+            (json!({ "AND": ["a", "b"] }), ["a", "c"], false),
+            (json!({ "OR": "A", "NOT": ["!c"] }), ["a", "c"], false),
+        ] {
+            assert_eq!(asked(wanted.clone()).hold(&texts), is_meant, "{wanted}");
+        }
+        for wrong in [json!({ "XOR": ["a"] }), json!([1]), json!({ "NOT": { "OR": ["a"] } })] {
+            assert!(Asked::read("value", Some(wrong.clone()), str::to_owned).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_pymisp_sends_them() {
+        let now = Timestamp::from_micros(10_000_000_000_000);
+        let read = |value: Value| {
+            stretch("timestamp", &value, now).map(|(since, until)| {
+                (since.as_micros() / SECOND, until.map(|until| until.as_micros() / SECOND))
+            })
+        };
+        assert_eq!(read(json!(1_700_000_000.25)).unwrap(), (1_700_000_000, None));
+        assert_eq!(read(json!("1700000000.75")).unwrap(), (1_700_000_000, None));
+        assert_eq!(read(json!(["1h", "2h"])).unwrap(), (9_992_800, Some(9_996_400)), "in either order");
+        for wrong in [json!(-1.5), json!("1."), json!(["1h", "2h", "3h"]), json!([]), json!(true)] {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_besides_is_read_in_every_spelling() {
+        for (value, expected) in [
+            (json!("exclude"), Some(false)),
+            (json!([0, 1]), None),
+            (json!(["1"]), Some(true)),
+            (json!(true), Some(true)),
+            (json!([]), None),
+        ] {
+            assert_eq!(to_ids(Some(value.clone())).unwrap(), expected, "{value}");
+        }
+        for (value, expected) in [
+            (json!(1), true),
+            (json!("only"), true),
+            (json!([1]), true),
+            (json!([0, 1]), false),
+            (json!(false), false),
+            (json!([]), false),
+        ] {
+            assert_eq!(wants_deleted(Some(value.clone())).unwrap(), expected, "{value}");
+        }
+        assert!(to_ids(Some(json!("perhaps"))).is_err() && wants_deleted(Some(json!("perhaps"))).is_err());
     }
 }

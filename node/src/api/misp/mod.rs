@@ -11,7 +11,7 @@ pub(super) mod sightings;
 mod table;
 pub(super) mod types;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use self::{
-    filter::{Values, bad, day, flag, ids, moment, texts, wants_published},
+    filter::{Asked, Values, bad, day, ids, stretch, to_ids, wants_deleted, wants_published},
     table::{Columns, Table},
 };
 use super::{
@@ -210,12 +210,12 @@ struct Found {
 /// What is asked for.
 struct Search {
     values: Values,
-    types: BTreeSet<String>,
-    categories: BTreeSet<String>,
-    tags: BTreeSet<String>,
-    uuids: BTreeSet<String>,
+    types: Asked,
+    categories: Asked,
+    tags: Asked,
+    uuids: Asked,
     /// By id or UUID.
-    events: BTreeSet<String>,
+    events: Asked,
     to_ids: Option<bool>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
@@ -248,18 +248,14 @@ impl Search {
         // Of a table; what else it is written as has none.
         let asked = asked.filter(|_| format == Written::Csv);
         let is_published = wants_published(take("published"))?;
-        let is_deleted = take("deleted").is_some_and(|value| value == "only");
-        let (mut since, mut until) = (None, None);
-        for name in ["timestamp", "attribute_timestamp", "last"] {
+        let is_deleted = wants_deleted(take("deleted"))?;
+        // Changed, published or seen: of what stands in an export it is one time, the last that it was said or seen.
+        let (mut since, mut until): (Option<Timestamp>, Option<Timestamp>) = (None, None);
+        for name in ["timestamp", "attribute_timestamp", "event_timestamp", "publish_timestamp", "last"] {
             let Some(value) = take(name) else { continue };
-            match value {
-                Value::Array(ends) => {
-                    let mut ends = ends.iter().map(|end| moment(name, end, now));
-                    since = ends.next().transpose()?;
-                    until = ends.next().transpose()?;
-                }
-                value => since = Some(moment(name, &value, now)?),
-            }
+            let (from, to) = stretch(name, &value, now)?;
+            since = since.max(Some(from));
+            until = until.into_iter().chain(to).min();
         }
         if let Some(value) = take("from") {
             since = since.max(Some(day("from", &value, now)?));
@@ -276,13 +272,13 @@ impl Search {
             Ok::<_, Problem>(number.transpose()?.map(|number| usize::try_from(number).unwrap_or(usize::MAX)))
         };
         let search = Self {
-            values: Values::of(texts("value", take("value"))?),
-            types: texts("type", take("type"))?.into_iter().collect(),
-            categories: texts("category", take("category"))?.into_iter().collect(),
-            tags: texts("tags", take("tags"))?.into_iter().map(|tag| tag.to_ascii_lowercase()).collect(),
-            uuids: texts("uuid", take("uuid"))?.into_iter().collect(),
-            events: texts("eventid", take("eventid").map(ids))?.into_iter().collect(),
-            to_ids: take("to_ids").map(|value| flag("to_ids", &value)).transpose()?,
+            values: Values::of(Asked::read("value", take("value"), str::to_lowercase)?),
+            types: Asked::read("type", take("type"), str::to_owned)?,
+            categories: Asked::read("category", take("category"), str::to_owned)?,
+            tags: Asked::read("tags", take("tags"), str::to_ascii_lowercase)?,
+            uuids: Asked::read("uuid", take("uuid"), str::to_ascii_lowercase)?,
+            events: Asked::read("eventid", take("eventid").map(ids), str::to_ascii_lowercase)?,
+            to_ids: to_ids(take("to_ids"))?,
             since,
             until,
             is_void: is_deleted || !is_published,
@@ -298,8 +294,7 @@ impl Search {
     }
 
     fn is_of_event(&self, uuid: Uuid) -> bool {
-        let is_named = || self.events.contains(&number(uuid)) || self.events.contains(&uuid.to_string());
-        self.events.is_empty() || is_named()
+        self.events.hold(&[&number(uuid), &uuid.to_string()])
     }
 
     /// The page asked for. Only what stands on it is made into attributes; the rest is counted.
@@ -342,15 +337,14 @@ impl Search {
     fn takes<'a>(&self, entry: &'a Entry) -> Option<Taken<'a>> {
         let value = entry.observable.value();
         let (kind, category) = exports::misp_type(entry.observable.kind(), entry.bearer)?;
-        let is_one_of = |set: &BTreeSet<String>, text: &str| set.is_empty() || set.contains(text);
         let tag = format!("tlp:{}", entry.tlp);
         let uuid = attribute_of(entry)?;
         let is_wanted = !self.is_void
             && neutral::is_plain(value)
-            && is_one_of(&self.types, kind)
-            && is_one_of(&self.categories, category)
-            && is_one_of(&self.tags, &tag)
-            && (self.uuids.is_empty() || self.uuids.contains(&uuid.to_string()))
+            && self.types.hold(&[kind])
+            && self.categories.hold(&[category])
+            && self.tags.hold(&[&tag])
+            && self.uuids.hold(&[&uuid.to_string()])
             && self.to_ids != Some(false)
             && self.since.is_none_or(|since| entry.last >= since)
             && self.until.is_none_or(|until| entry.last <= until)
@@ -408,8 +402,8 @@ mod tests {
     fn a_filter_that_is_not_known_is_refused_and_not_ignored() {
         for (wanted, named) in [
             (json!({ "org": "CERT" }), "org"),
-            (json!({ "value": { "NOT": ["a"] } }), "value"),
-            (json!({ "value": "!a" }), "value"),
+            (json!({ "value": { "NEITHER": ["a"] } }), "value"),
+            (json!({ "deleted": "perhaps" }), "deleted"),
             (json!({ "to_ids": "perhaps" }), "to_ids"),
             (json!({ "last": "a while" }), "last"),
             (json!({ "returnFormat": "stix" }), "returnFormat"),
@@ -428,5 +422,22 @@ mod tests {
                 .unwrap();
         assert!(search.values.hold("A") && !search.values.hold("b"));
         assert_eq!(search.since.unwrap().as_micros(), 9_996_400_000_000);
+    }
+
+    #[test]
+    fn of_several_times_each_is_minded() {
+        for (wanted, since, until) in [
+            (json!({ "timestamp": "1h", "publish_timestamp": "2h" }), 9_996_400, None),
+            (json!({ "publish_timestamp": "1h", "last": "2h" }), 9_996_400, None),
+            (json!({ "event_timestamp": ["3h", "1h"], "timestamp": "2h" }), 9_992_800, Some(9_996_400)),
+        ] {
+            let search = read(wanted.clone()).unwrap();
+            let seconds = |time: Timestamp| time.as_micros() / SECOND;
+            assert_eq!(
+                (search.since.map(seconds), search.until.map(seconds)),
+                (Some(since), until),
+                "{wanted}"
+            );
+        }
     }
 }

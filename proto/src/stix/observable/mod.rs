@@ -279,7 +279,7 @@ impl Found {
 /// What a value is that stands at a path of a pattern.
 enum Meant {
     A(Kind),
-    /// `dst_ref.value`, `from_ref.value`: what lies behind the reference shows in the value alone.
+    /// `dst_ref.value`, `resolves_to_refs[*].value`: what lies behind the reference shows in the value alone.
     Guessed,
 }
 
@@ -297,17 +297,57 @@ impl Meant {
             "windows-registry-key:key" => Kind::RegistryKey,
             _ => {
                 let (kind, property) = path.split_once(':')?;
-                if let Some(hash) = property.strip_prefix("hashes.") {
+                let behind = behind(property);
+                if let Some(hash) = behind.map_or(property, |(_, last)| last).strip_prefix("hashes.") {
                     Kind::of_hash(hash)?
-                } else if matches!(kind, "network-traffic" | "email-message") && property.ends_with(".value")
-                {
-                    return Some(Self::Guessed);
                 } else {
-                    return None;
+                    match behind {
+                        Some((_, "value")) => return Some(Self::Guessed),
+                        Some((reference, "name")) if FILES.contains(&reference) => Kind::FileName,
+                        _ if matches!(kind, "network-traffic" | "email-message")
+                            && property.ends_with(".value") =>
+                        {
+                            return Some(Self::Guessed);
+                        }
+                        _ => return None,
+                    }
                 }
             }
         }))
     }
+}
+
+/// References behind which a file lies, or its content (STIX 2.1 §6).
+const FILES: [&str; 10] = [
+    "body_raw_ref",
+    "contains_refs",
+    "content_ref",
+    "dst_payload_ref",
+    "image_ref",
+    "message_body_data_ref",
+    "raw_email_ref",
+    "sample_ref",
+    "service_dll_refs",
+    "src_payload_ref",
+];
+
+/// The last reference that a property's path goes through, and what is compared behind it: `resolves_to_refs` and `value`.
+fn behind(property: &str) -> Option<(&str, &str)> {
+    let mut found = None;
+    let mut begin = 0;
+    for (at, _) in property.match_indices('.') {
+        let step = property.get(begin..at)?;
+        begin = at + 1;
+        if step.ends_with("_ref") || step.ends_with("_refs") {
+            found = Some((step, property.get(begin..)?));
+        }
+    }
+    found
+}
+
+/// Whether a file, or its content, has what a property's path ends with.
+pub(super) fn is_of_file(property: &str) -> bool {
+    behind(property).is_some_and(|(reference, _)| FILES.contains(&reference))
 }
 
 /// What a pattern's comparison of `path` with `value` looks for.
@@ -371,6 +411,25 @@ mod tests {
             ["ipv4-addr 198.51.100.0/24"]
         );
         assert!(of("indicator", &json!({"pattern": "alert tcp", "pattern_type": "snort"})).is_empty());
+        // As MISP's converter to STIX writes a domain and its address, a mail's attachment and what a process runs.
+        let behind = format!(
+            "[domain-name:value = 'a.example' AND domain-name:resolves_to_refs[*].value = '198.51.100.7' \
+             AND email-message:body_multipart[0].body_raw_ref.name = 'Bill.doc' AND process:image_ref.hashes.MD5 = '{}' \
+             AND process:opened_connection_refs[*].dst_ref.value = '2001:db8::1' AND process:image_ref.name = 'x.exe' \
+             AND process:creator_user_ref.name = 'y.exe' AND file:parent_directory_ref.path = '/a.example']",
+            "AB".repeat(16)
+        );
+        assert_eq!(
+            of("indicator", &json!({ "pattern": behind })),
+            [
+                "ipv4-addr 198.51.100.7".to_owned(),
+                "ipv6-addr 2001:db8::1".to_owned(),
+                "domain-name a.example".to_owned(),
+                format!("md5 {}", "ab".repeat(16)),
+                "file-name bill.doc".to_owned(),
+                "file-name x.exe".to_owned(),
+            ]
+        );
         assert!(of("indicator", &json!({"pattern": "[broken"})).is_empty());
     }
 

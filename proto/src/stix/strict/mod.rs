@@ -2,9 +2,11 @@
 //!
 //! [`Object::parse`] passes what readers can do something with: it reads what other members wrote, today and years ago,
 //! and a rule more there would close messages that were open. Whoever publishes has its author at hand, and can be
-//! stricter without harm: closed enumerations (STIX 2.1 §10) and what a reference may name (§4–§7) are held to here.
+//! stricter without harm: closed enumerations (STIX 2.1 §10), what a reference may name (§4–§7) and the forms that tools
+//! break on are held to here.
 //! What the standard only recommends is told, never refused.
 
+mod forms;
 mod references;
 mod vocabularies;
 
@@ -21,7 +23,7 @@ use crate::stix::{
 /// Notes of one kind that are told of one publication. People read some dozens.
 const MOST: usize = 20;
 
-/// Holds an object to the standard's enumerations and reference types, an indicator's pattern to its grammar
+/// Holds an object to the standard's forms, enumerations and reference types, an indicator's pattern to its grammar
 /// ([`indicator::check`]), and what it states to belfry's own words.
 ///
 /// For whoever publishes.
@@ -34,6 +36,7 @@ pub fn check(object: &Object) -> Result<(), ObjectError> {
     let fault =
         |path: &str, rule| ObjectError { id: Some(object.id().to_owned()), path: path.to_owned(), rule };
     extension::check(&properties).map_err(|(path, rule)| fault(&path, rule))?;
+    forms::check(object, &properties).map_err(|(path, rule)| fault(&path, rule))?;
     let properties = Value::Object(properties);
     for place in references::PLACES.iter().filter(|place| is_of(place.of, object)) {
         walk(&properties, place.way, String::new(), &mut |path, text| match place.target.takes(text) {

@@ -98,11 +98,129 @@ fn a_reference_to_the_wrong_type_is_refused_with_object_property_and_rule() {
     }
 }
 
+#[test]
+fn a_form_that_tools_break_on_is_refused_with_object_property_and_rule() {
+    let indicator = |more: Value| {
+        let mut all = json!({
+            "pattern": "[url:value = 'http://a.example/']", "pattern_type": "stix", "valid_from": "2026-11-23T10:00:00Z",
+        });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ("indicator", all)
+    };
+    let relation = |from: &str, to_time: &str| {
+        let ends = json!({ "relationship_type": "uses", "source_ref": to("malware"), "target_ref": to("tool"),
+            "start_time": from, "stop_time": to_time });
+        ("relationship", ends)
+    };
+    let (day, next) = ("2026-11-23T10:00:00Z", "2026-11-24T10:00:00Z");
+    for ((kind, more), said) in [
+        (("file", json!({ "name": "a", "mtime": "yesterday" })), "mtime must be a time"),
+        (("process", json!({ "pid": 1, "created_time": 7 })), "created_time must be a time"),
+        (
+            (
+                "file",
+                json!({ "name": "a", "extensions": { "windows-pebinary-ext": { "time_date_stamp": "x" } } }),
+            ),
+            "extensions.windows-pebinary-ext.time_date_stamp must be a time",
+        ),
+        (relation(day, day), "stop_time must not come before start_time"),
+        (relation(day, "soon"), "stop_time must be a time"),
+        (
+            (
+                "network-traffic",
+                json!({ "protocols": ["tcp"], "src_ref": to("ipv4-addr"), "start": next, "end": day }),
+            ),
+            "end must not come before start",
+        ),
+        (indicator(json!({ "labels": "x" })), "labels must be a list of texts"),
+        (indicator(json!({ "indicator_types": "benign" })), "indicator_types must be a list of texts"),
+        (
+            indicator(
+                json!({ "external_references": [{ "source_name": "a", "url": "b" }, { "source_name": "a" }] }),
+            ),
+            "external_references[1].description, url or external_id is missing",
+        ),
+        (
+            indicator(
+                json!({ "external_references": [{ "source_name": "a", "url": "b", "hashes": { "MD5": "c" } }] }),
+            ),
+            "external_references[0].hashes.MD5 must be 32 hexadecimal digits",
+        ),
+        (
+            indicator(json!({ "kill_chain_phases": [{ "kill_chain_name": "a" }] })),
+            "kill_chain_phases[0].phase_name is missing",
+        ),
+        (
+            ("sighting", json!({ "sighting_of_ref": to("indicator"), "count": -1 })),
+            "count must be a whole number",
+        ),
+        (("file", json!({ "hashes": { "SHA-256": "ab" } })), "hashes.SHA-256 must be 64 hexadecimal digits"),
+        (
+            ("artifact", json!({ "payload_bin": "YQ==", "url": "http://a.example/", "hashes": {} })),
+            "url must not stand beside payload_bin",
+        ),
+        (("process", json!({})), "must have a property of its own"),
+        (
+            ("language-content", json!({ "object_ref": to("indicator"), "contents": { "nl": "x" } })),
+            "contents.nl must be an object",
+        ),
+    ] {
+        let refused = refusal(kind, more);
+        assert!(refused.starts_with(&format!("{kind}--{UUID}")) && refused.contains(said), "{refused}");
+    }
+    for (kind, more) in [
+        relation(day, next),
+        indicator(json!({
+            "labels": [], "kill_chain_phases": [{ "kill_chain_name": "a", "phase_name": "b" }],
+            "external_references": [{ "source_name": "a", "external_id": "b" }],
+        })),
+        (
+            "network-traffic",
+            json!({ "protocols": ["tcp"], "src_ref": to("ipv4-addr"), "start": day, "end": day }),
+        ),
+        ("file", json!({ "hashes": { "MD5": "Ab".repeat(16), "x": "anything" }, "ctime": day })),
+        ("language-content", json!({ "object_ref": to("indicator"), "contents": { "nl": { "name": "x" } } })),
+        ("x-acme-host", json!({ "labels": "their own", "start": "whenever" })),
+    ] {
+        assert_eq!(refusal(kind, more), "", "{kind}");
+    }
+}
+
+#[test]
+fn a_granular_marking_is_of_one_sort_and_selects_what_is_there() {
+    let marked = |entry: Value| {
+        refusal(
+            "campaign",
+            json!({
+                "name": "x", "labels": ["a", "b"], "external_references": [{ "source_name": "s", "url": "u" }],
+                "granular_markings": [entry],
+            }),
+        )
+    };
+    let green = crate::stix::Tlp::Green.marking_id();
+    for selector in ["name", "labels.[1]", "external_references.[0].url", "external_references"] {
+        assert_eq!(marked(json!({ "marking_ref": green, "selectors": [selector] })), "", "{selector}");
+        assert_eq!(marked(json!({ "lang": "nl", "selectors": [selector] })), "", "{selector}");
+    }
+    for selector in ["description", "labels.[2]", "labels.b", "name.x", "", "external_references.[0].hashes"]
+    {
+        let said = marked(json!({ "marking_ref": green, "selectors": ["name", selector] }));
+        assert!(
+            said.contains("granular_markings[0].selectors[1] must select a property"),
+            "{selector}: {said}"
+        );
+    }
+    let both = marked(json!({ "marking_ref": green, "lang": "nl", "selectors": ["name"] }));
+    assert!(both.contains("granular_markings[0].lang must not stand beside marking_ref"), "{both}");
+    assert!(marked(json!({ "lang": 1, "selectors": ["name"] })).contains("lang must be a text"));
+}
+
 /// What other members wrote stays readable: these rules are for whoever publishes.
 #[test]
 fn what_is_refused_here_still_parses() {
     object("opinion", json!({ "opinion": "maybe", "object_refs": [to("indicator")] }));
     object("campaign", json!({ "name": "x", "created_by_ref": to("threat-actor") }));
+    object("file", json!({ "name": "a", "mtime": "yesterday", "hashes": { "MD5": "x" } }));
 }
 
 #[test]

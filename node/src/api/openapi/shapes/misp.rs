@@ -35,7 +35,7 @@ struct MispDescribed {
     sane_defaults: BTreeMap<String, Value>,
 }
 
-/// What is asked for; texts are one or several.
+/// What is asked for; texts are one or several, kept out with `!` before them, or under `OR`, `AND` and `NOT`.
 #[derive(ToSchema)]
 pub(in super::super) struct MispSearch {
     /// Whole values, or with `%` before or behind them.
@@ -48,6 +48,8 @@ pub(in super::super) struct MispSearch {
     to_ids: Option<Value>,
     /// A time, seconds since 1970, or how long ago; two for a stretch.
     timestamp: Option<Value>,
+    /// As `timestamp`.
+    publish_timestamp: Option<Value>,
     /// A day, or as `timestamp`.
     from: Option<Value>,
     to: Option<Value>,

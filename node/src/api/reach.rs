@@ -9,7 +9,7 @@ use belfry_proto::{
 };
 use serde_json::{Value, json};
 
-use super::{app::App, problem::Problem};
+use super::{app::App, exports, problem::Problem};
 use crate::{
     publish::{preview::Preview, submission::Submission},
     query::{Principal, Proposed},
@@ -90,5 +90,8 @@ async fn counted(
 ) -> Result<(usize, usize), Problem> {
     let query = &app.ports.query;
     let entries = app.exports.counted(query, principal, name).await?.entries;
-    Ok((entries, query.would_add(principal, name, proposed).await?))
+    let format = query.export_named(principal, name)?.format;
+    let gain = query.would_add(principal, name, proposed).await?;
+    let objects = gain.objects.iter().filter(|object| exports::writes(format, object)).count();
+    Ok((entries, gain.values + objects))
 }

@@ -1,6 +1,10 @@
 //! `belfry export`: what this node's tools are given, for people and for tools that take files.
 
-use std::{fs, io::Write as _, path::PathBuf};
+use std::{
+    fs,
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -72,6 +76,10 @@ impl Export {
             let path = self.file.as_ref().map_or(path.clone(), |file| format!("{path}/{}", segment(file)));
             let bytes = client.fetch(&path)?;
             let mut out = std::io::stdout().lock();
+            if out.is_terminal() {
+                drop(out);
+                return Ok(output::print(&output::shown(&String::from_utf8_lossy(&bytes)))?);
+            }
             return match out.write_all(&bytes).and_then(|()| out.flush()) {
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
                 written => Ok(written?),

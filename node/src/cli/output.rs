@@ -21,6 +21,14 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Text of others' making on several lines, as a terminal may have it: ends of lines and tabs stay, what else would steer it is
+/// written out.
+pub(super) fn shown(text: &str) -> String {
+    let cells = |line: &str| line.split('\t').map(visible).collect::<Vec<_>>().join("\t");
+    let lines = text.split('\n').map(|line| cells(line.strip_suffix('\r').unwrap_or(line)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Shows how far a long command is, on one line of the terminal that the next call replaces; without one, nothing.
 pub(super) fn progress(text: &str) {
     let mut err = io::stderr().lock();
@@ -221,6 +229,11 @@ mod tests {
     fn foreign_text_cannot_steer_the_terminal() {
         assert_eq!(visible("a\u{1b}[31mb\nc\u{202e}d"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d");
         assert_eq!(visible("Banque Générale"), "Banque Générale");
+    }
+
+    #[test]
+    fn lines_stay_lines_on_a_terminal_and_nothing_in_them_steers_it() {
+        assert_eq!(shown("a\tb\r\nc\u{9b}2Jd\re\u{202e}\n"), "a\tb\nc\\u{9b}2Jd\\u{d}e\\u{202e}\n");
     }
 
     #[test]

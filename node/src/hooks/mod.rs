@@ -157,9 +157,10 @@ impl HookReport {
             return Some(format!("The {} {name} gets nothing since {since}: {why}.", self.kind));
         }
         (*dead > 0 || *lost > 0).then(|| {
+            let events = if *dead == 1 { "event" } else { "events" };
             let beyond = if *lost == 0 { String::new() } else { format!(", and {lost} more that are not kept") };
             format!(
-                "The {} {name} refused {dead} events for good{beyond}: `belfry hook dead-letters {name}`, and `belfry hook \
+                "The {} {name} refused {dead} {events} for good{beyond}: `belfry hook dead-letters {name}`, and `belfry hook \
                  replay {name}` once it takes them.",
                 self.kind
             )
@@ -329,10 +330,11 @@ mod tests {
         assert_eq!(told(&|_| ()), None);
         let failing = (Timestamp::ZERO, "answers 503".to_owned());
         type Change<'a> = &'a dyn Fn(&mut HookReport);
-        let cases: [(Change<'_>, &str); 4] = [
+        let cases: [(Change<'_>, &str); 5] = [
             (&|report| report.state = "stopped", "replay soar"),
             (&|report| report.failing = Some(failing.clone()), "answers 503"),
             (&|report| report.dead = 3, "3 events"),
+            (&|report| report.dead = 1, "1 event for good"),
             (&|report| report.lost = 7, "7 more"),
         ];
         for (change, says) in cases {

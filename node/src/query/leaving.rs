@@ -2,7 +2,8 @@
 //!
 //! A hook has no token: the operator named it in the configuration, and its policy says what may leave. All else is as
 //! for lists: an object is for the principal first, then released by what the hook stands for, and values on the allow-list
-//! or a warning list are no news to act on. What is held back is counted under its reason.
+//! or a warning list are no news to act on, nor is an indicator of which these cannot be asked. What is held back is counted under
+//! its reason.
 //!
 //! What is pushed cannot be taken back: embargoes are over by the time at which others last vouched for our clock.
 
@@ -12,7 +13,7 @@ use belfry_proto::{
     id::MemberId,
     stix::{
         egress::{Audience, Held, Use},
-        indicator::{Indicator, Stands},
+        indicator::{Bearer, Indicator, Sought, Stands},
         observable::Observable,
     },
     time::Timestamp,
@@ -24,7 +25,7 @@ use super::{
     events::gap,
     lists::Loaded,
     newest::Newest,
-    release::{Released, frees_at, release},
+    release::{Released, frees_at, goes_whole, policy_for, release},
 };
 use crate::{clock, config::Hook, query::Gap};
 
@@ -181,12 +182,16 @@ fn leaves(
     if !shown.is_told_of(&hook.stated) {
         return Ok(None);
     }
-    let is_news = shown.kind() == "indicator" && !shown.is_revoked();
-    let indicator = if is_news { Indicator::read(shown.raw()) } else { None };
-    let released = release(&hook.policy, shown, vouched)?;
-    let Some(indicator) = indicator else {
+    if shown.kind() != "indicator" || shown.is_revoked() {
+        let released = release(&hook.policy, shown, vouched)?;
         return Ok(Some(Leaves { number, released, values: Vec::new(), until: None }));
+    }
+    let Some(indicator) = Indicator::read(shown.raw()) else {
+        // What it would do nobody here can tell.
+        return Err(release(&hook.policy, shown, vouched).err().unwrap_or(Held::Unwritable));
     };
+    let policy = policy_for(&hook.policy, &indicator);
+    let released = release(&policy, shown, vouched)?;
     let until = indicator.valid_until();
     if indicator.is_benign() {
         return Err(Held::Benign);
@@ -194,24 +199,26 @@ fn leaves(
     if until.is_some_and(|until| until <= now) {
         return Err(Held::Expired);
     }
-    let named = indicator.values();
-    let count = named.len();
-    let mut values = Vec::new();
-    let mut reason = None;
-    for (value, stands) in named {
+    let sought = indicator.sought();
+    if !goes_whole(&indicator, !sought.is_empty(), policy.purpose) {
+        return Err(Held::Unwritable);
+    }
+    let (mut values, mut reason, mut is_any) = (Vec::new(), None, sought.is_empty());
+    for Sought { value, stands, bearer } in sought {
         match () {
             () if lists.allow.covers(&value) => reason = Some(Held::Allowed),
             () if lists.warnings.blocks(&value) => reason = Some(Held::Warning),
-            () if hook.policy.purpose == Use::Block && stands == Stands::Joined => {
-                reason = Some(Held::Joined);
+            () if policy.purpose == Use::Block && stands == Stands::Joined => reason = Some(Held::Joined),
+            () => {
+                is_any = true;
+                // A hash is told as a value where it is a file's: that is what its type says.
+                values.extend((bearer == Bearer::Usual).then_some(value));
             }
-            () => values.push(value),
         }
     }
     // To look for, it is good if anything in it is; to block by, only if all of it is.
-    let is_whole = values.len() == count;
     match reason {
-        Some(reason) if values.is_empty() || (hook.policy.purpose == Use::Block && !is_whole) => Err(reason),
+        Some(reason) if !is_any || policy.purpose == Use::Block => Err(reason),
         _ => Ok(Some(Leaves { number, released, values, until })),
     }
 }

@@ -1,10 +1,10 @@
 //! What a list would gain by something that is not published yet.
 //!
 //! ```text
-//! proposed objects ─as rows─▶ the very gate and judgement of exports ─▶ values that no indicator in force names yet
+//! proposed objects ─as rows─▶ the very gate and judgement of exports ─▶ what stands there, less what does without them
 //! ```
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId, Serial},
@@ -16,10 +16,12 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{Principal, Query, QueryError, Readable, authorise::admit, export::Gathering, said::Said};
+use super::{
+    Inner, Principal, Query, QueryError, Readable, Released, Shown, authorise::admit, claims,
+    export::Gathering, said::Said,
+};
 use crate::{
     clock,
-    config::Format,
     store::{Conditions, ObjectView},
 };
 
@@ -94,8 +96,18 @@ impl Proposed {
     }
 }
 
+/// What an export would gain.
+#[derive(Clone, Debug, Default)]
+pub struct Gain {
+    /// Values that do not stand in it.
+    pub values: usize,
+    /// Objects that do not, and name no value: rules, if the format can write them, and patterns that name none.
+    pub objects: Vec<Released>,
+}
+
 impl Query {
-    /// How many values an export would gain, or rules, where it has those.
+    /// What an export would gain, by the gate and the judgement that it is made by: of what is proposed, and of all that it stands
+    /// beside, once without the one and once with it.
     ///
     /// # Errors
     /// As for making it.
@@ -104,41 +116,79 @@ impl Query {
         principal: &Principal,
         export: &str,
         proposed: Arc<Proposed>,
-    ) -> Result<usize, QueryError> {
+    ) -> Result<Gain, QueryError> {
         let export = self.export_named(principal, export)?.clone();
         let groups: Vec<GroupId> =
             self.groups_of(principal, &export)?.into_iter().map(Readable::group).collect();
         if !groups.contains(&proposed.group) {
-            return Ok(0);
+            return Ok(Gain::default());
         }
         let own = self.roster().by_node(&self.inner.node).map(|own| own.member);
         let principal = principal.clone();
         self.read(move |inner| {
             let (now, lists) = (clock::now(), inner.lists.current());
-            let mut gathering = Gathering::new(&export, now);
-            for row in proposed.rows(own.unwrap_or(MemberId::new([0; 16])), now) {
-                let Some(row) = admit(&principal, row) else { continue };
-                if let Some((released, indicator, values)) = gathering.takes(row) {
-                    gathering.add(released, &indicator, values, &Said::default())?;
-                }
+            let rows = proposed.rows(own.unwrap_or(MemberId::new([0; 16])), now);
+            let rows: Vec<Shown> = rows.filter_map(|row| admit(&principal, row)).collect();
+            let beside = inner.beside(&principal, &groups, &rows, Gathering::new(&export, now))?;
+            let (mut before, mut after) = (Gathering::new(&export, now), Gathering::new(&export, now));
+            for (row, said) in beside {
+                before.gather(row.clone(), &said)?;
+                after.gather(row, &said)?;
             }
-            let made = gathering.judged(&lists, |_| None);
-            if export.format == Format::Rules {
-                return Ok(made.objects.len());
+            for row in rows {
+                after.gather(row, &Said::default())?;
             }
-            let (mut looks, mut added) = (inner.store.looks(), 0);
-            for entry in made.entries {
-                let mut hits = Vec::new();
-                for group in &groups {
-                    inner.hits(&mut looks, &principal, *group, &entry.observable, &mut hits)?;
-                }
-                let is_named = hits.iter().any(|hit| {
-                    hit.matched.is_empty() && hit.row.kind() == "indicator" && !hit.row.is_revoked()
-                });
-                added += usize::from(!is_named);
-            }
-            Ok(added)
+            let [before, after] = [before, after].map(|gathering| gathering.judged(&lists, |_| None));
+            let values = after.entries.len().saturating_sub(before.entries.len());
+            let known: BTreeSet<&str> = before.objects.iter().map(|(known, _)| known.object().id()).collect();
+            let objects = after
+                .objects
+                .into_iter()
+                .filter(|(object, values)| values.is_empty() && !known.contains(object.object().id()));
+            Ok(Gain { values, objects: objects.map(|(object, _)| object).collect() })
         })
         .await
+    }
+}
+
+impl Inner {
+    /// The indicators in force that name a value which one of these rows brings to an export, and what is said of them; of a row that
+    /// names none, those of its own object.
+    fn beside(
+        &self,
+        principal: &Principal,
+        groups: &[GroupId],
+        rows: &[Shown],
+        mut gathering: Gathering<'_>,
+    ) -> Result<Vec<(Shown, Said)>, QueryError> {
+        let mut looks = self.store.looks();
+        let (mut wanted, mut seen, mut beside) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        for row in rows {
+            let Some((_, _, values)) = gathering.takes(row.clone()) else { continue };
+            if values.is_empty() {
+                for known in claims::newest(self.claimed(principal, row.group(), row.id())?) {
+                    if seen.insert((known.group(), known.date_added())) {
+                        let said =
+                            self.said_of(&mut looks, principal, known.group(), known.id(), |_| true)?;
+                        beside.push((known, said));
+                    }
+                }
+            }
+            wanted.extend(values.into_iter().map(|sought| sought.value));
+        }
+        for value in wanted {
+            let mut hits = Vec::new();
+            for group in groups {
+                self.hits(&mut looks, principal, *group, &value, &mut hits)?;
+            }
+            let naming =
+                hits.into_iter().filter(|hit| hit.matched.is_empty() && hit.row.kind() == "indicator");
+            for hit in naming {
+                if seen.insert((hit.row.group(), hit.row.date_added())) {
+                    beside.push((hit.row, hit.said));
+                }
+            }
+        }
+        Ok(beside)
     }
 }

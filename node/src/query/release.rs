@@ -7,7 +7,10 @@
 use std::borrow::Cow;
 
 use belfry_proto::{
-    stix::egress::{self, Held, Policy},
+    stix::{
+        egress::{self, Held, Policy, Use},
+        indicator::Indicator,
+    },
     time::Timestamp,
 };
 
@@ -76,4 +79,61 @@ pub(super) fn release(policy: &Policy, shown: Shown, now: Timestamp) -> Result<R
 /// When an object that is held back now may leave after all, if that is only a matter of time.
 pub(super) fn frees_at(policy: &Policy, shown: &Shown, now: Timestamp) -> Option<Timestamp> {
     shown.frees_at(policy, now)
+}
+
+/// What a way out stands for where this indicator takes it: what it does with all of them. But a rule that stops traffic as
+/// it is written does so wherever it is loaded.
+pub(super) fn policy_for(policy: &Policy, indicator: &Indicator) -> Policy {
+    let purpose = if indicator.stops() { Use::Block } else { policy.purpose };
+    Policy { purpose, ..*policy }
+}
+
+/// Whether an indicator may go out whole, as its author wrote it, as far as what it names may (`names_any`: if it names values).
+///
+/// The allow-list and the warning lists are asked for values. What blocks has to name all that it compares, then; what looks for
+/// something may compare more besides a value that it names, and where it names none nothing that could stand in a list. A rule in
+/// a language of its own is for those who load it.
+pub(super) fn goes_whole(indicator: &Indicator, names_any: bool, purpose: Use) -> bool {
+    let kind = indicator.pattern_type.as_str();
+    if kind != "stix" {
+        let kind = kind.trim();
+        // What only looks like another language is read as STIX by whoever is lenient.
+        return !kind.is_empty() && !kind.eq_ignore_ascii_case("stix");
+    }
+    match (purpose, names_any) {
+        (Use::Detect, true) => true,
+        (Use::Detect, false) => indicator.is_of_stix() && !indicator.compares_unnamed(),
+        (Use::Block, true) => !indicator.compares_unnamed(),
+        // Where somebody looks, it may tell of anything; what it would block nobody knows.
+        (Use::Block, false) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_out_whole_compares_nothing_that_no_list_could_be_asked_for() {
+        let goes = |kind: &str, pattern: &str| {
+            let json = serde_json::json!({ "pattern_type": kind, "pattern": pattern }).to_string();
+            let indicator = Indicator::read(json.as_bytes()).unwrap();
+            let names_any = !indicator.sought().is_empty();
+            [Use::Detect, Use::Block].map(|purpose| goes_whole(&indicator, names_any, purpose))
+        };
+        for (kind, pattern, expected) in [
+            ("stix", "[domain-name:value = 'evil.be']", [true, true]),
+            ("stix", "[domain-name:value = 'evil.be' OR url:value LIKE 'http://own.be/%']", [true, false]),
+            ("stix", "[domain-name:value LIKE '%.own.be']", [false, false]),
+            ("stix", "[process:command_line = 'evil']", [true, false]),
+            ("stix", "[process:command_line = 'evil'", [false, false]),
+            ("stix", "", [false, false]),
+            ("STIX", "[domain-name:value = 'own.be']", [false, false]),
+            ("stix ", "[domain-name:value LIKE '%.own.be']", [false, false]),
+            ("", "[domain-name:value = 'own.be']", [false, false]),
+            ("sigma", "title: x", [true, true]),
+        ] {
+            assert_eq!(goes(kind, pattern), expected, "{kind:?} {pattern}");
+        }
+    }
 }

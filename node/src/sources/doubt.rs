@@ -118,7 +118,8 @@ impl Base {
     pub(super) fn failure(&self, going: usize) -> Failure {
         let others = match self.gone.len() {
             0 => String::new(),
-            gone => format!(", after {gone} others within a week"),
+            1 => ", after 1 other event within a week".to_owned(),
+            gone => format!(", after {gone} other events within a week"),
         };
         Failure::new(format!(
             "lacks {going} of the {} events that were taken from it{others}, which is more likely its fault than meant so: \
@@ -167,7 +168,10 @@ mod tests {
             let doubt = base.doubt(1, 1, 499).unwrap();
             assert!(doubt.is_too_much);
             let why = doubt.failure.reason;
-            assert!(why.contains("1 of the 1000 events that were taken from it, after 500 others"), "{why}");
+            assert!(
+                why.contains("1 of the 1000 events that were taken from it, after 500 other events within"),
+                "{why}"
+            );
         }
         base.begin(500, NOW.saturating_add(WEEK * 2));
         assert!(base.doubt(250, 250, 250).is_none() && base.doubt(251, 251, 249).is_some());

@@ -20,6 +20,15 @@ const UNTOLD: &str = "was taken before it was noted what it became, and is not t
 /// longer.
 pub(super) const MOST_ASKED: u8 = 24;
 
+/// An event, and how many there are besides.
+fn named(first: &Uuid, more: usize) -> String {
+    match more {
+        0 => first.to_string(),
+        1 => format!("{first} and 1 other event"),
+        more => format!("{first} and {more} other events"),
+    }
+}
+
 impl State {
     /// Those events; found once, by what is known before a run.
     pub(super) fn unnoted(&mut self) -> &mut BTreeSet<Uuid> {
@@ -42,7 +51,7 @@ impl Desk {
             .filter(|event| !self.state.misp_made.contains_key(event))
             .partition(|event| listed.is_empty() || listed.contains(event));
         if let Some(first) = gone.first() {
-            self.note(&format!("{first} and {} others", gone.len() - 1), UNTOLD);
+            self.note(&named(first, gone.len() - 1), UNTOLD);
         }
         let mut asked: Vec<Uuid> = there.iter().filter(|event| listed.contains(*event)).copied().collect();
         // What was not there before comes behind: it keeps no other from its turn.
@@ -96,5 +105,16 @@ impl Desk {
             accepted.push(before);
         }
         Ok((!accepted.is_empty()).then_some(accepted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_beside_the_one_that_is_named_are_counted_as_such() {
+        let told = [0, 1, 2].map(|more| named(&Uuid::nil(), more).replace(&Uuid::nil().to_string(), "ID"));
+        assert_eq!(told, ["ID", "ID and 1 other event", "ID and 2 other events"]);
     }
 }

@@ -143,7 +143,7 @@ pub enum Held {
     Allowed,
     /// On a warning list.
     Warning,
-    /// The format has no way to write it.
+    /// The format has no way to write it, or none to tell what it is about, so that no list can be asked for it.
     Unwritable,
 }
 

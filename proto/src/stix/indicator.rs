@@ -162,7 +162,7 @@ pub struct Sought {
     pub value: Observable,
     /// How much of the pattern it is.
     pub stands: Stands,
-    /// What has it; where several do, the most usual.
+    /// What has it.
     pub bearer: Bearer,
 }
 
@@ -214,40 +214,46 @@ impl Indicator {
         self.pattern.lines().any(stops) || acts()
     }
 
-    /// The values it looks for that are what their type says, each once: a hash is a file's.
-    #[must_use]
-    pub fn values(&self) -> Vec<(Observable, Stands)> {
-        let usual = self.sought().into_iter().filter(|sought| sought.bearer == Bearer::Usual);
-        usual.map(|sought| (sought.value, sought.stands)).collect()
-    }
-
-    /// All values it looks for, each once.
+    /// All values it looks for, each once for everything that has it.
     ///
     /// A cryptographic hash names its file or certificate whatever else a pattern asks for, so it always stands alone.
     #[must_use]
     pub fn sought(&self) -> Vec<Sought> {
+        self.looks().map(|(sought, _)| sought).unwrap_or_default()
+    }
+
+    /// Those values, and whether its pattern compares others besides; none for what is no STIX pattern.
+    fn looks(&self) -> Option<(Vec<Sought>, bool)> {
         if self.pattern_type != "stix" {
-            return Vec::new();
+            return None;
         }
-        let Ok(read) = pattern::read(&self.pattern) else { return Vec::new() };
-        let mut found: BTreeMap<Observable, (Stands, Bearer)> = BTreeMap::new();
+        let read = pattern::read(&self.pattern).ok()?;
+        let mut found: BTreeMap<(Observable, Bearer), Stands> = BTreeMap::new();
+        let mut is_more = false;
         for comparison in &read.comparisons {
             let bearer = Bearer::of(comparison.path());
+            let has_values = is_compared(comparison.path());
+            is_more |= has_values && comparison.wanted().next().is_none();
             for value in comparison.wanted() {
-                let Some(observable) = compared(comparison.path(), value) else { continue };
-                if found.len() >= MAX_OBSERVABLES {
-                    break;
-                }
+                let Some(observable) = compared(comparison.path(), value) else {
+                    is_more |= has_values;
+                    continue;
+                };
                 let is_hash =
                     matches!(observable.kind(), Kind::Md5 | Kind::Sha1 | Kind::Sha256 | Kind::Sha512);
                 let names_it = is_hash && bearer != Bearer::Other;
                 let stands = if read.is_joined && !names_it { Stands::Joined } else { Stands::Alone };
-                let known = found.entry(observable).or_insert((stands, bearer));
-                *known = (known.0.min(stands), known.1.min(bearer));
+                let key = (observable, bearer);
+                if found.len() >= MAX_OBSERVABLES && !found.contains_key(&key) {
+                    is_more = true;
+                    continue;
+                }
+                let known = found.entry(key).or_insert(stands);
+                *known = (*known).min(stands);
             }
         }
-        let sought = |(value, (stands, bearer))| Sought { value, stands, bearer };
-        found.into_iter().map(sought).collect()
+        let sought = |((value, bearer), stands)| Sought { value, stands, bearer };
+        Some((found.into_iter().map(sought).collect(), is_more))
     }
 
     /// Whether its pattern is one of STIX, by every rule of the grammar.
@@ -256,12 +262,12 @@ impl Indicator {
         self.pattern_type == "stix" && pattern::check(&self.pattern).is_ok()
     }
 
-    /// Whether its pattern compares anything that has values known here, be it with `LIKE`, `<` or negated: it may then be about
-    /// what stands in a list, and give no value to ask that list for.
+    /// Whether its pattern compares anything that has values known here without naming a value to look for ([`Self::sought`]): with
+    /// `LIKE`, `<` or negated, with what is none, or with more than are read. It may then be about what stands in a list, and give no
+    /// value to ask that list for. So may whatever does not read.
     #[must_use]
-    pub fn compares_values(&self) -> bool {
-        let read = || pattern::parse(&self.pattern).unwrap_or_default();
-        self.pattern_type == "stix" && read().iter().any(|comparison| is_compared(comparison.path()))
+    pub fn compares_unnamed(&self) -> bool {
+        self.pattern_type == "stix" && self.looks().is_none_or(|(_, is_more)| is_more)
     }
 }
 
@@ -399,10 +405,12 @@ fn time(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
+    /// What is what its type says: a hash is a file's.
     fn values(pattern: &str) -> Vec<String> {
         let indicator =
             Indicator { pattern_type: "stix".into(), pattern: pattern.into(), ..Indicator::default() };
-        indicator.values().iter().map(|(o, stands)| format!("{} {stands:?}", o.value())).collect()
+        let usual = indicator.sought().into_iter().filter(|sought| sought.bearer == Bearer::Usual);
+        usual.map(|sought| format!("{} {:?}", sought.value.value(), sought.stands)).collect()
     }
 
     #[test]
@@ -463,17 +471,20 @@ mod tests {
             sha1(5)
         );
         assert_eq!(values(&behind), [format!("{} Alone", sha1(4))]);
-        // What a file has as well is a file's.
-        let both =
+        // What a file has as well is a file's, too.
+        let pattern =
             format!("[x509-certificate:hashes.MD5 = '{0}' OR file:hashes.MD5 = '{0}']", "ab".repeat(16));
-        assert_eq!(values(&both).len(), 1);
+        assert_eq!(values(&pattern).len(), 1);
+        let both = Indicator { pattern_type: "stix".into(), pattern, ..Indicator::default() };
+        let bearers: Vec<Bearer> = both.sought().into_iter().map(|sought| sought.bearer).collect();
+        assert_eq!(bearers, [Bearer::Usual, Bearer::Certificate]);
     }
 
     #[test]
-    fn what_a_pattern_compares_is_known_however_it_compares() {
+    fn what_a_pattern_compares_without_naming_it_is_known_however_it_compares() {
         let compares = |pattern: &str| {
             let pattern = pattern.to_owned();
-            Indicator { pattern_type: "stix".into(), pattern, ..Indicator::default() }.compares_values()
+            Indicator { pattern_type: "stix".into(), pattern, ..Indicator::default() }.compares_unnamed()
         };
         for pattern in [
             "[domain-name:value LIKE '%.example.com']",
@@ -484,14 +495,33 @@ mod tests {
             "[network-traffic:dst_ref.value LIKE '203.0.113.%']",
             "[EXISTS email-addr:value]",
             "[domain-name:resolves_to_refs[*].value != '203.0.113.1']",
+            "[process:image_ref.hashes.MD5 = 'x']",
+            "[ipv4-addr:value = '198.51.100.7' OR domain-name:value LIKE '%.example.com']",
+            "[domain-name:value IN ('evil.example', '*.example.com')]",
+            "broken",
         ] {
             assert!(compares(pattern), "{pattern}");
         }
-        for pattern in
-            ["[process:command_line = 'domain-name:value']", "[network-traffic:dst_port != 443]", "broken"]
-        {
+        for pattern in [
+            "[process:command_line = 'domain-name:value']",
+            "[network-traffic:dst_port != 443]",
+            "[domain-name:value IN ('evil.example', 'bad.example')]",
+            "[ipv4-addr:value ISSUBSET '198.51.100.0/24' AND process:name LIKE 'x%']",
+        ] {
             assert!(!compares(pattern), "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_pattern_that_names_more_values_than_are_read_compares_some_that_no_list_is_asked_for() {
+        let of = |count: usize| {
+            let values: Vec<String> = (0..count).map(|n| format!("'c2-{n}.example'")).collect();
+            let pattern = format!("[domain-name:value IN ({})]", values.join(", "));
+            Indicator { pattern_type: "stix".into(), pattern, ..Indicator::default() }
+        };
+        let (most, more) = (of(MAX_OBSERVABLES), of(MAX_OBSERVABLES + 1));
+        assert_eq!((most.sought().len(), more.sought().len()), (MAX_OBSERVABLES, MAX_OBSERVABLES));
+        assert!(!most.compares_unnamed() && more.compares_unnamed());
     }
 
     #[test]

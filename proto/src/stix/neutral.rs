@@ -63,15 +63,25 @@ pub fn gist(text: &str, most: usize) -> String {
 }
 
 /// `text` as the content of a spreadsheet's cell: no formula, whatever it begins with. Quoting is the writer's.
+///
+/// Nor behind a semicolon: where people write a comma in numbers, as in Belgium, spreadsheets begin a cell there when they open a
+/// table that is separated by commas.
 #[must_use]
 pub fn cell(text: &str) -> String {
     let text = visible(text);
-    let first = text.trim_start().chars().next();
     // Full-width forms are folded by some spreadsheets.
-    if matches!(first, Some('=' | '+' | '-' | '@' | '|' | '%' | '＝' | '＋' | '－' | '＠')) {
-        return format!("'{text}");
+    let calculates = |c: char| matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠');
+    let first = |text: &str| text.trim_start_matches(|c: char| c.is_whitespace() || c == '"').chars().next();
+    let is_formula = first(&text).is_some_and(|c| calculates(c) || matches!(c, '|' | '%'));
+    let mut out = if is_formula { "'".to_owned() } else { String::new() };
+    for (n, part) in text.split(';').enumerate() {
+        if n > 0 {
+            out.push(';');
+            out.push_str(if first(part).is_some_and(calculates) { "'" } else { "" });
+        }
+        out.push_str(part);
     }
-    text
+    out
 }
 
 /// A URL with everything percent-encoded that RFC 3986 has no place for: white space, controls, what is not ASCII.
@@ -103,6 +113,9 @@ mod tests {
             assert!(cell.starts_with('\'') || cell.starts_with('\\'), "{cell}");
         }
         assert_eq!(cell("evil.example"), "evil.example");
+        // In a table that is opened as one that semicolons separate.
+        assert_eq!(cell("Bank; =1+1;\"-2; a;b"), "Bank;' =1+1;'\"-2; a;b");
+        assert_eq!(cell("http://evil.example/?a=1;b=-2"), "http://evil.example/?a=1;b=-2");
     }
 
     #[test]
@@ -130,12 +143,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_neutral_steers(text in "\\PC{0,20}|[\\x00-\\x20=+@a\u{202e}-]{0,12}") {
+        fn nothing_neutral_steers(text in "\\PC{0,20}|[\\x00-\\x20=+@a;\u{202e}-]{0,12}") {
             prop_assert!(!cell(&text).chars().any(steers));
             prop_assert!(!brief(&text, 9).chars().any(steers));
             prop_assert!(url(&text).bytes().all(|b| b.is_ascii_graphic()));
             let cell = cell(&text);
-            prop_assert!(!cell.trim_start().starts_with(['=', '+', '-', '@']));
+            prop_assert!(!cell.split(';').any(|part| part.trim_start().starts_with(['=', '+', '-', '@'])));
         }
     }
 }

@@ -58,7 +58,7 @@ pub(in crate::api) struct Outline {
     values: usize,
     /// Objects in it.
     pub(in crate::api) objects: usize,
-    /// What stands in it: values, or, where the format has rules instead, the rules written.
+    /// What stands in it ([`Snapshot::stand`]); of rules, those that are written.
     pub(in crate::api) entries: usize,
     /// Hash over all files, serial aside.
     content: [u8; 32],
@@ -467,6 +467,7 @@ fn make(
     }
     // Which are the best is a matter of scores, too.
     let aged = snapshot.made.saturating_add(if is_ranked { MOST } else { most(format) });
+    let stand = snapshot.stand();
     let (values, objects) = (snapshot.entries.len(), std::mem::take(&mut snapshot.objects).len());
     snapshot.referred = Vec::new();
     if format != Format::Misp {
@@ -474,8 +475,8 @@ fn make(
         snapshot.entries.shrink_to_fit();
     }
     let entries = match format {
-        Format::Rules => objects.saturating_sub(usize::try_from(files.unwritable).unwrap_or(usize::MAX)),
-        _ => values,
+        Format::Rules => stand.saturating_sub(usize::try_from(files.unwritable).unwrap_or(usize::MAX)),
+        _ => stand,
     };
     let (digests, main) = (files.digests(), files.main.clone());
     let (made, until, cuts) = (snapshot.made, snapshot.changes.min(aged), Mutex::default());

@@ -1,6 +1,6 @@
 //! Plain lists: one value a line, one file a type, nothing else, as firewalls fetch them.
 
-use std::{cmp::Reverse, collections::BTreeMap, io};
+use std::{borrow::Cow, cmp::Reverse, collections::BTreeMap, io};
 
 use belfry_proto::{
     stix::{neutral, observable::Kind},
@@ -12,47 +12,63 @@ use crate::query::Snapshot;
 
 pub(super) fn render(snapshot: &Snapshot) -> Files {
     let mut files = Files::default();
-    // An empty list of a type that was asked for is the truth, not a missing file.
-    let types = if snapshot.export.types.is_empty() { &Kind::ALL[..] } else { &snapshot.export.types[..] };
-    let mut lists: BTreeMap<Kind, String> = types.iter().map(|kind| (*kind, String::new())).collect();
-    for entry in &snapshot.entries {
-        let Some(line) = line(entry.observable.kind(), entry.observable.value()) else {
-            files.unwritable += 1;
-            continue;
-        };
-        let list = lists.entry(entry.observable.kind()).or_default();
-        list.push_str(&line);
-        list.push('\n');
-    }
-    for (kind, list) in lists {
+    let (lists, unwritable) = lists(snapshot);
+    files.unwritable = unwritable;
+    for (kind, lines) in lists {
+        let mut list = String::with_capacity(lines.keys().map(|line| line.len() + 1).sum());
+        for line in lines.keys() {
+            list.push_str(line);
+            list.push('\n');
+        }
         files.put(file(kind), TEXT, list);
     }
-    if let [only] = types {
+    if let [only] = types(snapshot) {
         files.main = Some(file(*only));
     }
     files
 }
 
-/// A line's place among those of its file: score, when it was last said, and where it stands.
-type Rank = (Reverse<u8>, Reverse<Timestamp>, u32);
+/// Types that have a file. An empty list of a type that was asked for is the truth, not a missing file.
+fn types(snapshot: &Snapshot) -> &[Kind] {
+    match snapshot.export.types.as_slice() {
+        [] => &Kind::ALL,
+        types => types,
+    }
+}
+
+/// How much a line matters: by its score, and when it was last said.
+type Worth = (Reverse<u8>, Reverse<Timestamp>);
+
+/// The lines of a file, in their order.
+type Lines<'a> = BTreeMap<Cow<'a, str>, Worth>;
+
+/// The lines of each file, sorted and each once: two spellings of a URL may be one line. And how many values are on none.
+fn lists(snapshot: &Snapshot) -> (BTreeMap<Kind, Lines<'_>>, u64) {
+    let mut lists: BTreeMap<Kind, Lines<'_>> =
+        types(snapshot).iter().map(|kind| (*kind, Lines::new())).collect();
+    let mut unwritable = 0;
+    for entry in &snapshot.entries {
+        let kind = entry.observable.kind();
+        let Some(line) = line(kind, entry.observable.value()) else {
+            unwritable += 1;
+            continue;
+        };
+        let worth = (Reverse(entry.score), Reverse(entry.last));
+        let known = lists.entry(kind).or_default().entry(line).or_insert(worth);
+        *known = worth.min(*known);
+    }
+    (lists, unwritable)
+}
 
 /// The lines of each file that [`render`] writes, those first that score highest, and of those that score alike the newest: what
 /// a firewall has room for should be what matters most.
 pub(super) fn order(snapshot: &Snapshot) -> BTreeMap<String, Vec<u32>> {
-    let mut ranks: BTreeMap<Kind, Vec<Rank>> = BTreeMap::new();
-    for entry in &snapshot.entries {
-        let kind = entry.observable.kind();
-        if line(kind, entry.observable.value()).is_some() {
-            let ranks = ranks.entry(kind).or_default();
-            let at = u32::try_from(ranks.len()).unwrap_or(u32::MAX);
-            ranks.push((Reverse(entry.score), Reverse(entry.last), at));
-        }
-    }
-    let order = |mut ranks: Vec<Rank>| -> Vec<u32> {
+    let order = |lines: Lines<'_>| -> Vec<u32> {
+        let mut ranks: Vec<(Worth, u32)> = lines.into_values().zip(0..).collect();
         ranks.sort_unstable();
-        ranks.into_iter().map(|(_, _, at)| at).collect()
+        ranks.into_iter().map(|(_, at)| at).collect()
     };
-    ranks.into_iter().map(|(kind, ranks)| (file(kind), order(ranks))).collect()
+    lists(snapshot).0.into_iter().map(|(kind, lines)| (file(kind), order(lines))).collect()
 }
 
 /// The best `most` lines of each file of a ranked list, in their order, and how many lines these are. A file of which nothing is
@@ -94,12 +110,12 @@ fn file(kind: Kind) -> String {
 }
 
 /// A value as it stands on a line; none for what would be more than one, or read as a comment.
-pub(super) fn line(kind: Kind, value: &str) -> Option<String> {
+pub(super) fn line(kind: Kind, value: &str) -> Option<Cow<'_, str>> {
     if kind == Kind::Url {
-        return Some(neutral::url(value));
+        return Some(Cow::Owned(neutral::url(value)));
     }
     (neutral::is_plain(value) && !value.starts_with(['#', ';', '/']) && value.trim() == value)
-        .then(|| value.to_owned())
+        .then_some(Cow::Borrowed(value))
 }
 
 #[cfg(test)]

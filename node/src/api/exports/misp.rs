@@ -18,13 +18,13 @@ use uuid::Uuid;
 use super::{CSV, Files, JSON};
 use crate::{
     api::problem::Problem,
-    query::{Query, Released, Snapshot},
+    query::{Place, Query, Released, Snapshot},
 };
 
 const SECOND: u64 = 1_000_000;
 
 /// An indicator, and what of it goes out.
-type Object<'a> = (&'a Released, &'a [Observable]);
+type Object<'a> = (&'a Released, &'a [Place]);
 
 pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Result<Files, Problem> {
     let mut events: BTreeMap<(PublicationId, bool), Vec<Object<'_>>> = BTreeMap::new();
@@ -76,8 +76,8 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Result<Files, Proble
         manifest.insert(uuid.clone(), Value::Object(event.clone()));
         let mut attributes = Vec::new();
         for (released, values) in objects {
-            for value in values {
-                let Some(attribute) = attribute(released, value, snapshot.bearer_of(value)) else {
+            for (value, bearer) in values {
+                let Some(attribute) = attribute(released, value, *bearer) else {
                     files.unwritable += 1;
                     continue;
                 };

@@ -34,7 +34,7 @@ pub(super) use self::{
 use super::problem::Problem;
 use crate::{
     config::Format,
-    query::{Query, Snapshot},
+    query::{Query, Released, Snapshot},
 };
 
 /// A file of an export.
@@ -74,6 +74,11 @@ impl Files {
         self.main = Some(name.clone());
         self.put(name, media, bytes);
     }
+}
+
+/// Whether an object that names no value is written.
+pub(super) fn writes(format: Format, object: &Released) -> bool {
+    format != Format::Rules || rules::is_written(object)
 }
 
 /// Writes a snapshot. `serial` numbers editions where a format asks for it, and is no part of what tells them apart.

@@ -87,16 +87,22 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Result<Files, Proble
     Ok(files)
 }
 
+/// Whether an indicator is a rule that can be written.
+pub(super) fn is_written(released: &Released) -> bool {
+    Written::of(released, Indicator::read(released.object().raw()).unwrap_or_default()).is_ok()
+}
+
 impl<'a> Written<'a> {
     /// The rule that an indicator is; else why it is none that can be written.
     fn of(released: &'a Released, indicator: Indicator) -> Result<Self, String> {
         let Some(language) = Language::of(&indicator.pattern_type) else {
             return Err("is in no language that is written as files".to_owned());
         };
-        // Rules are read by people before they are run: nothing may hide in them. What a text's first mark tells is only how it is encoded.
+        // Rules are read by people before they are run: nothing may hide in them, nor behind a line's beginning that is written over. What
+        // a text's first mark tells is only how it is encoded.
         let text = indicator.pattern.strip_prefix('\u{feff}').unwrap_or(&indicator.pattern);
-        let hides = |c: char| neutral::steers(c) && !matches!(c, '\n' | '\t' | '\r');
-        if text.chars().any(hides) {
+        let hides = |c: char| neutral::steers(c) && !matches!(c, '\n' | '\t');
+        if text.split("\r\n").any(|line| line.chars().any(hides)) {
             return Err("holds characters that steer how it is shown".to_owned());
         }
         let rules = match language {

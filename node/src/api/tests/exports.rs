@@ -4,6 +4,7 @@ mod bearers;
 mod limited;
 mod referred;
 mod rules;
+mod tokens;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -64,6 +65,16 @@ async fn a_list_is_sorted_unique_and_nothing_else_and_an_empty_one_is_the_truth(
     let several = site.export(&token, "all").await;
     assert_eq!((several.status.as_u16(), several.code().as_str()), (404, "which-file"));
     assert_eq!(site.export(&token, "all/../fw").await.status, 404);
+}
+
+#[tokio::test]
+async fn two_spellings_of_a_url_are_one_line_in_its_place() {
+    let site = Site::exporting(&profiles(&[("urls", "list", "types = [\"url\"]")])).await;
+    let token = site.reader().await;
+    let url = |n, path: &str| Put::pattern(n, &format!("[url:value = 'http://evil.be/{path}']"), &json!({}));
+    site.put(&[url(1, "é"), url(2, "z"), url(3, "%C3%A9")]).await;
+    assert_eq!(site.text(&token, "urls").await, "http://evil.be/%C3%A9\nhttp://evil.be/z\n");
+    assert_eq!(site.text(&token, "urls?limit=1").await.lines().count(), 1);
 }
 
 #[tokio::test]

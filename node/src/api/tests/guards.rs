@@ -14,7 +14,7 @@ use crate::{
     clock,
     publish::submission::{Submission, SubmitError},
     query::Scope,
-    store::Conditions,
+    store::{Conditions, MOST_CLAIMS},
 };
 
 const SUBMIT: &str = "/api/v1/publications?group=cidr&tlp=amber";
@@ -228,6 +228,32 @@ async fn what_this_member_says_since_to_some_lets_nothing_of_another_go_further(
     // It went out once with a reason; nobody is asked for that twice.
     site.put(&[Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({}))]).await;
     assert_eq!(submit().await, 202);
+}
+
+#[tokio::test]
+async fn what_is_said_more_often_than_is_looked_at_goes_no_further_without_a_reason() {
+    let site = Site::new().await;
+    let token = site.token("soar", Scope { publish: only(&[CIDR]), ..nothing() }).await;
+    let of =
+        |n: u32| Put::pattern(n, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER).tlp(Tlp::Green);
+    let said = async |put: &Put, times: usize| {
+        let version = |n: usize| put.clone().version(&format!("2026-01-01T00:00:00.{n:06}Z"));
+        let versions: Vec<Put> = (0..times).map(version).collect();
+        site.message(CIDR, OTHER, &versions).await;
+    };
+    let submit = async |put: &Put, more: &str| {
+        let path = format!("{SUBMIT}{more}");
+        let answer =
+            site.send(post(&token, &path, "application/stix+json;version=2.1", bundle_of(put))).await;
+        answer.status.as_u16()
+    };
+    // All that is looked at lets it go as far; of what is not, nobody knows.
+    let (known, more) = (of(1), of(2));
+    said(&known, MOST_CLAIMS).await;
+    said(&more, MOST_CLAIMS + 1).await;
+    assert_eq!(submit(&known, "").await, 202);
+    assert_eq!(submit(&more, "").await, 422);
+    assert_eq!(submit(&more, "&reason=from+the+same+feed").await, 202);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What is pushed: to whom, signed how, and what becomes of it when the other side is away, refuses or lies.
 
+mod lists;
+
 use std::{
     collections::VecDeque,
     fs,

@@ -206,6 +206,60 @@ async fn a_dry_run_tells_what_each_list_would_reach() {
 }
 
 #[tokio::test]
+async fn a_dry_run_counts_for_a_list_what_would_stand_in_it_and_nothing_else() {
+    let profiles = ["stix", "rules", "list"].map(|format| {
+        let groups = "groups = [\"cidr\"]";
+        format!("[[exports]]\nname = \"{format}\"\nformat = \"{format}\"\n{groups}\n")
+    });
+    let blocking =
+        "[[exports]]\nname = \"block\"\nformat = \"stix\"\ngroups = [\"cidr\"]\naction = \"block\"\n";
+    let site = Site::exporting(&(profiles.concat() + blocking)).await;
+    let token = analyst(&site).await;
+    let put = |n, pattern: &str, more: Value| super::site::Put::pattern(n, pattern, &more);
+    let over = || json!({ "valid_from": "2025-01-01T00:00:00Z", "valid_until": "2025-02-01T00:00:00Z" });
+    let sigma = "title: x\nlogsource:\n  product: windows\ndetection:\n  a:\n    b: c\n  condition: a\n";
+    let rule = |n, text: &str| put(n, text, json!({ "pattern_type": "sigma" }));
+    // One names no value, one names one that no indicator in force does, and one is a rule.
+    let [process, address] = ["[process:command_line = 'evil']", "[ipv4-addr:value = '45.155.1.1']"];
+    let standing = put(1, process, json!({}));
+    site.put(&[standing.clone(), put(2, address, over()), rule(3, sigma)]).await;
+    let objects: Vec<Value> = [
+        standing,
+        put(4, process, json!({})),
+        put(5, address, json!({})),
+        put(6, "[domain-name:value LIKE '%.own.be']", json!({})),
+        rule(3, sigma),
+        rule(7, sigma),
+        rule(8, "title: no detection\n"),
+    ]
+    .into_iter()
+    .filter_map(|put| put.json)
+    .collect();
+    let bundle =
+        json!({ "type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000001", "objects": objects });
+    let path = "/api/v1/previews?group=cidr&tlp=amber";
+    let answer = site.send(post(&token, path, "application/stix+json;version=2.1", bundle.to_string())).await;
+    let told = answer.ok();
+    let lists: std::collections::BTreeMap<&str, (u64, u64)> = told["exports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|list| {
+            let count = |name: &str| list[name].as_u64().unwrap();
+            (list["export"].as_str().unwrap(), (count("entries"), count("would_reach")))
+        })
+        .collect();
+    let expected = [("block", (0, 1)), ("list", (0, 1)), ("rules", (1, 2)), ("stix", (1, 3))];
+    assert_eq!(lists, std::collections::BTreeMap::from(expected), "{told}");
+    // As it is counted once it stands there.
+    site.put(&[put(4, process, json!({})), put(5, address, json!({})), rule(7, sigma)]).await;
+    for (name, (_, reach)) in expected {
+        let report = site.get(&token, &format!("/api/v1/exports/{name}/report")).await.ok();
+        assert_eq!(report["entries"], reach, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn drafts_are_listed_by_pages_that_hold_each_once() {
     let site = Site::new().await;
     let token = analyst(&site).await;

@@ -132,7 +132,8 @@ pub enum WithdrawError {
     TooMuchAgain,
     /// The rest cannot go out again by itself.
     #[error(
-        "message {message} also says {others} other objects: {why}; withdraw the message itself, and publish them again"
+        "message {message} also says {}: {why}; withdraw the message itself, and publish again what is to stay",
+        other_objects(*.others)
     )]
     Shares {
         /// Which.
@@ -142,6 +143,13 @@ pub enum WithdrawError {
         /// What is in the way.
         why: &'static str,
     },
+}
+
+fn other_objects(count: usize) -> String {
+    match count {
+        1 => "1 other object".to_owned(),
+        count => format!("{count} other objects"),
+    }
 }
 
 impl From<ReadError> for WithdrawError {

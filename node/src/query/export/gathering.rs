@@ -1,12 +1,14 @@
 //! One export in the making: what each indicator adds to it, and the judgement of every value at the end.
 //!
 //! ```text
-//! Shown ─takes─▶ Taken ─add─▶ one place a value, with all who name it ─judged─▶ Snapshot
+//! Shown ─takes─▶ Taken ─add─▶ one place a value and what has it, with all who name it ─judged─▶ Snapshot
 //! ```
+//!
+//! The hash of a file and the fingerprint of a certificate are two, though they be the same digits: whoever says the one backs
+//! the other by no word.
 
 use std::{
     cell::Cell,
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
 };
 
@@ -29,7 +31,7 @@ use crate::{
     query::{
         QueryError, Shown,
         lists::Loaded,
-        release::{Released, frees_at, release},
+        release::{Released, frees_at, goes_whole, policy_for, release},
         said::{Said, evidence},
     },
 };
@@ -41,7 +43,10 @@ const NAME: usize = 120;
 /// Values named in a report with the reason they are left out.
 const NAMED: usize = 200;
 
-/// Everything that names one value.
+/// A value, and what has it.
+pub type Place = (Observable, Bearer);
+
+/// Everything that names one value of something.
 #[derive(Default)]
 struct Named {
     claims: Vec<Claim>,
@@ -55,7 +60,6 @@ struct Named {
 struct Claim {
     evidence: Evidence,
     stands: Stands,
-    bearer: Bearer,
     created: Timestamp,
     name: String,
     id: String,
@@ -67,8 +71,8 @@ pub(in crate::query) type Taken = (Released, Indicator, Vec<Sought>);
 pub(in crate::query) struct Gathering<'a> {
     export: &'a Export,
     now: Timestamp,
-    values: BTreeMap<Observable, Named>,
-    objects: Vec<(Released, Vec<Observable>)>,
+    values: BTreeMap<Place, Named>,
+    objects: Vec<(Released, Vec<Place>)>,
     held: BTreeMap<Held, u64>,
     /// Also noted while rows are only looked at.
     changes: Cell<Timestamp>,
@@ -104,12 +108,6 @@ impl<'a> Gathering<'a> {
         release(&policy, row.clone(), self.now).is_ok()
     }
 
-    /// What happens by an indicator: what this export stands for. But a rule that stops traffic as it is written does so wherever
-    /// it is loaded.
-    fn purpose_of(&self, indicator: &Indicator) -> Use {
-        if indicator.stops() { Use::Block } else { self.export.policy.purpose }
-    }
-
     /// The indicator, if it may leave and names anything this export is of.
     pub(in crate::query) fn takes(&mut self, row: Shown) -> Option<Taken> {
         let indicator = Indicator::read(row.raw())?;
@@ -121,12 +119,16 @@ impl<'a> Gathering<'a> {
         // What is made of objects is of all of them, unless it is of some types of values.
         let is_of_all = self.export.format.is_of_objects() && self.export.types.is_empty();
         let is_whole = of_rules || values.is_empty() && is_of_all && indicator.is_of_stix();
-        values.retain(|Sought { value, .. }| {
+        let is_of = |Sought { value, .. }: &Sought| {
             self.export.format.writes(value.kind())
                 && (self.export.types.is_empty() || self.export.types.contains(&value.kind()))
-        });
-        if values.is_empty() && !is_whole {
+        };
+        if !is_whole && !values.iter().any(is_of) {
             return None;
+        }
+        // An object that goes out whole blocks by all it names, of whatever type: each has to be judged, then.
+        if self.export.format != Format::Stix || self.export.policy.purpose == Use::Detect {
+            values.retain(is_of);
         }
         let reason = match () {
             () if row.is_revoked() => Some(Held::Revoked),
@@ -139,7 +141,7 @@ impl<'a> Gathering<'a> {
             self.hold(reason);
             return None;
         }
-        let policy = Policy { purpose: self.purpose_of(&indicator), ..self.export.policy };
+        let policy = policy_for(&self.export.policy, &indicator);
         let frees = frees_at(&policy, &row, self.now);
         match release(&policy, row, self.now) {
             Ok(released) => {
@@ -157,8 +159,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// Those of an indicator's values that the format can write as what they are, all others counted; none if it would be without
-    /// any. One that looks for no value goes out whole, as a rule or as an object: where somebody looks, for what it would block
-    /// no list of ours is asked; nor, for the same reason, one that compares values without naming any it looks for.
+    /// any. What goes out as its author wrote it has to be what may go out so ([`goes_whole`]), also where it names no value.
     fn writable(
         &mut self,
         indicator: &Indicator,
@@ -166,16 +167,18 @@ impl<'a> Gathering<'a> {
         is_whole: bool,
     ) -> Option<Vec<Sought>> {
         let format = self.export.format;
-        if is_whole {
-            let goes = match format {
-                Format::Rules => true,
-                Format::Stix => self.export.policy.purpose == Use::Detect && !indicator.compares_values(),
-                _ => false,
-            };
-            if !goes {
-                self.hold(Held::Unwritable);
+        let goes = match format {
+            Format::Rules | Format::Stix => {
+                goes_whole(indicator, !values.is_empty(), self.export.policy.purpose)
             }
-            return goes.then_some(values);
+            _ => !is_whole,
+        };
+        if !goes {
+            self.hold(Held::Unwritable);
+            return None;
+        }
+        if is_whole {
+            return Some(values);
         }
         values.retain(|Sought { value, bearer, .. }| {
             let goes = format.writes_of(value.kind(), *bearer);
@@ -185,6 +188,14 @@ impl<'a> Gathering<'a> {
             goes
         });
         (!values.is_empty()).then_some(values)
+    }
+
+    /// Takes a row and adds it, with what is said of it.
+    pub(in crate::query) fn gather(&mut self, row: Shown, said: &Said) -> Result<(), QueryError> {
+        match self.takes(row) {
+            Some((released, indicator, values)) => self.add(released, &indicator, values, said),
+            None => Ok(()),
+        }
     }
 
     pub(in crate::query) fn add(
@@ -200,19 +211,18 @@ impl<'a> Gathering<'a> {
             let backing: BTreeSet<MemberId> = members.iter().chain(&said.members).copied().collect();
             let evidence = evidence(Decay::of_rules(), indicator.claimed(), row, backing.len(), said);
             let ends = (self.export.format == Format::Stix).then(|| evidence.judge(self.now).expires);
-            match self.verdict(&evidence, self.purpose_of(indicator)) {
+            match self.verdict(&evidence, policy_for(&self.export.policy, indicator).purpose) {
                 Ok(score) => self.objects.push((released.scored(score, ends), Vec::new())),
                 Err(reason) => self.hold(reason),
             }
             return self.bounded();
         }
         for Sought { value, stands, bearer } in &values {
-            let named = self.values.entry(value.clone()).or_default();
+            let named = self.values.entry((value.clone(), *bearer)).or_default();
             named.claims.push(Claim {
                 // Members and doubt are the value's, and known once all are gathered.
                 evidence: evidence(Decay::of(value.kind()), indicator.claimed(), row, 0, said),
                 stands: *stands,
-                bearer: *bearer,
                 created: row.created().min(self.now),
                 name: neutral::brief(&indicator.name, NAME),
                 id: row.id().to_owned(),
@@ -231,7 +241,8 @@ impl<'a> Gathering<'a> {
             named.tlp = named.tlp.max(Some(row.tlp()));
         }
         if self.export.format.is_of_objects() {
-            self.objects.push((released, values.into_iter().map(|sought| sought.value).collect()));
+            let places = values.into_iter().map(|sought| (sought.value, sought.bearer));
+            self.objects.push((released, places.collect()));
         }
         self.bounded()
     }
@@ -269,13 +280,13 @@ impl<'a> Gathering<'a> {
     ) -> Snapshot {
         let mut entries = Vec::new();
         let mut left_out = Vec::new();
-        for (observable, named) in std::mem::take(&mut self.values) {
-            match self.entry(lists, &observable, named, &organisation) {
+        for (place, named) in std::mem::take(&mut self.values) {
+            match self.entry(lists, &place, named, &organisation) {
                 Ok(entry) => entries.push(entry),
                 Err(reason) => {
                     self.hold(reason);
                     if left_out.len() < NAMED {
-                        left_out.push((observable, reason));
+                        left_out.push((place.0, reason));
                     }
                 }
             }
@@ -301,7 +312,7 @@ impl<'a> Gathering<'a> {
     fn entry(
         &mut self,
         lists: &Loaded,
-        observable: &Observable,
+        (observable, bearer): &Place,
         named: Named,
         organisation: &impl Fn(MemberId) -> Option<String>,
     ) -> Result<Entry, Held> {
@@ -313,7 +324,7 @@ impl<'a> Gathering<'a> {
         }
         let backing: BTreeSet<MemberId> = named.members.iter().chain(&named.said.members).copied().collect();
         let (members, doubt) = (backing.len(), named.said.doubt());
-        let mut best: Option<(u8, Timestamp, Reverse<Bearer>, usize)> = None;
+        let mut best: Option<(u8, Timestamp, usize)> = None;
         let mut refusal = Held::Joined;
         for (i, claim) in named.claims.iter().enumerate() {
             if claim.stands == Stands::Joined && self.export.policy.purpose == Use::Block {
@@ -323,19 +334,19 @@ impl<'a> Gathering<'a> {
             match self.verdict(&evidence, self.export.policy.purpose) {
                 Ok(score) => {
                     let expires = evidence.judge(self.now).expires;
-                    best = best.max(Some((score, expires, Reverse(claim.bearer), i)));
+                    best = best.max(Some((score, expires, i)));
                 }
                 Err(reason) => refusal = reason,
             }
         }
-        let (score, expires, Reverse(bearer), i) = best.ok_or(refusal)?;
+        let (score, expires, i) = best.ok_or(refusal)?;
         let first = named.claims.iter().map(|claim| claim.created).min().unwrap_or(self.now);
         let last = named.claims.iter().map(|claim| claim.created).max().unwrap_or(self.now);
         let mut sources: Vec<String> = named.nameable.into_iter().filter_map(organisation).collect();
         sources.sort_unstable();
         Ok(Entry {
             observable: observable.clone(),
-            bearer,
+            bearer: *bearer,
             score,
             first,
             last: last.max(named.said.last.map_or(last, |seen| seen.min(self.now))),
@@ -353,11 +364,12 @@ impl<'a> Gathering<'a> {
         &mut self,
         entries: &[Entry],
         object: Released,
-        mut values: Vec<Observable>,
-    ) -> Option<(Released, Vec<Observable>)> {
+        mut values: Vec<Place>,
+    ) -> Option<(Released, Vec<Place>)> {
         let before = values.len();
-        let entry = |value: &Observable| {
-            let at = entries.binary_search_by(|entry| entry.observable.cmp(value)).ok()?;
+        let entry = |(value, bearer): &Place| {
+            let place = |entry: &Entry| entry.observable.cmp(value).then(entry.bearer.cmp(bearer));
+            let at = entries.binary_search_by(place).ok()?;
             entries.get(at)
         };
         let best = values.iter().filter_map(entry).map(|entry| entry.score).max()?;

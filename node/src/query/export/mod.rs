@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! indicators in force ─admit─▶ Shown ─class, benign, revoked─▶ release(policy) ─▶ Released
-//!      each value of each ─▶ one place a value, with all who name it ─▶ allow-list, warning lists, score ─▶ Entry
+//!      each value of each ─▶ one place a value of something, with all who name it ─▶ allow-list, warning lists, score ─▶ Entry
 //! ```
 //!
-//! Several members naming one value make one entry of it: members and opinions are counted over all of them, the best
+//! Several members naming one value of one thing make one entry of it: members and opinions are counted over all of them, the best
 //! claim gives the score. Whatever is left out is counted under the reason, and an answer is whole or an error: a list
 //! that silently lacks its end would be taken for the truth.
 
@@ -22,6 +22,7 @@ use belfry_proto::{
 };
 
 pub(super) use self::gathering::Gathering;
+pub use self::gathering::Place;
 pub use self::profile::ExportView;
 use super::{
     Inner, Principal, Query, QueryError, Readable, authorise::admit, claims::InForce, release::Released,
@@ -41,7 +42,7 @@ const STRETCH: usize = 1_000;
 pub struct Entry {
     /// The value.
     pub observable: Observable,
-    /// What has it; where members differ, the most usual.
+    /// What has it: a value that several have is several entries.
     pub bearer: Bearer,
     /// 1 to 100, or 0 where the profile takes that.
     pub score: u8,
@@ -68,10 +69,10 @@ pub struct Entry {
 pub struct Snapshot {
     /// Its profile.
     pub export: Export,
-    /// Its values, by type and value.
+    /// Its values, by type, value, and what has them.
     pub entries: Vec<Entry>,
     /// Indicators as objects, where the format wants them, with the values of each that go out.
-    pub objects: Vec<(Released, Vec<Observable>)>,
+    pub objects: Vec<(Released, Vec<Place>)>,
     /// Of a bundle, what these refer to.
     pub referred: Vec<Released>,
     /// What was left out, by reason; values, or objects that were looked at no further.
@@ -85,11 +86,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What has a value that goes out.
+    /// How much stands in it: values, and objects that go out without naming any. Where the format has rules, those.
     #[must_use]
-    pub fn bearer_of(&self, value: &Observable) -> Bearer {
-        let at = self.entries.binary_search_by(|entry| entry.observable.cmp(value));
-        at.ok().and_then(|at| self.entries.get(at)).map_or(Bearer::Usual, |entry| entry.bearer)
+    pub fn stand(&self) -> usize {
+        self.entries.len() + self.objects.iter().filter(|(_, values)| values.is_empty()).count()
     }
 
     /// The same export with nothing in it.

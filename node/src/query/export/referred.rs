@@ -10,12 +10,12 @@ use belfry_proto::{
     stix::{
         egress::{Policy, Use},
         marking::Tlp,
-        observable::Observable,
     },
     time::Timestamp,
 };
 use serde::Deserialize;
 
+use super::Place;
 use crate::query::{
     Inner, Principal, QueryError, claims,
     release::{Released, frees_at, release},
@@ -53,7 +53,7 @@ impl Inner {
         &self,
         principal: &Principal,
         policy: &Policy,
-        objects: &[(Released, Vec<Observable>)],
+        objects: &[(Released, Vec<Place>)],
         now: Timestamp,
     ) -> Result<(Vec<Released>, Option<Timestamp>), QueryError> {
         let mut wanted: BTreeSet<(String, GroupId)> = BTreeSet::new();

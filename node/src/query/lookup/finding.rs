@@ -58,7 +58,7 @@ pub(super) struct Asking<'a> {
 pub(in crate::query) struct Hit {
     pub(in crate::query) row: Shown,
     pub(in crate::query) matched: Vec<Observable>,
-    pub(super) said: Said,
+    pub(in crate::query) said: Said,
 }
 
 /// A value that is looked for, and what lies around it if that is, too.

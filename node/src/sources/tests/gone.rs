@@ -253,7 +253,7 @@ async fn no_series_of_small_steps_takes_back_more_than_half_in_a_week_and_a_pers
     let report = started.again().await;
     assert_eq!((report.counts.taken_back, stage.held().await), (20, 20));
     let why = report.failing.unwrap().1;
-    assert!(why.contains("lacks 5 of the 40 events that were taken from it, after 20 others"), "{why}");
+    assert!(why.contains("lacks 5 of the 40 events that were taken from it, after 20 other events"), "{why}");
     for draft in stage.all_held().await {
         stage.publisher.discard(draft.publication).await.unwrap();
     }
@@ -306,7 +306,7 @@ async fn a_feed_whose_events_are_all_but_emptied_has_nothing_taken_back_and_is_t
             .failing
             .unwrap()
             .1
-            .contains("lacks 2 of the 30 events that were taken from it, after 15 others")
+            .contains("lacks 2 of the 30 events that were taken from it, after 15 other events")
     );
 }
 

@@ -358,9 +358,12 @@ pub(super) fn compared(path: &str, value: &str) -> Option<Observable> {
     }
 }
 
-/// Whether values are known that may stand at `path`, however a comparison is made with them.
+/// Whether values are known that may stand at `path`, however a comparison is made with them; also behind a reference that is
+/// not followed here.
 pub(super) fn is_compared(path: &str) -> bool {
-    Meant::at(path).is_some()
+    let is_behind =
+        || path.ends_with("_ref.value") || path.ends_with("_refs.value") || path.contains("_ref.hashes.");
+    Meant::at(path).is_some() || is_behind()
 }
 
 #[cfg(test)]

@@ -99,6 +99,74 @@ async fn what_compares_values_without_naming_one_to_look_for_does_not_pass_the_l
 }
 
 #[tokio::test]
+async fn what_blocks_as_an_object_names_all_that_it_compares_and_each_value_passes_the_lists() {
+    let lists = "[lists]\nallow = [\"own.be\"]\n".to_owned();
+    let profiles = profiles(&[
+        ("block", "stix", "action = \"block\""),
+        ("addresses", "stix", "action = \"block\"\ntypes = [\"ipv4-addr\"]"),
+        ("detect", "stix", ""),
+    ]);
+    let site = Site::exporting(&(lists + &profiles)).await;
+    let token = site.reader().await;
+    let or = |n, pattern: &str| {
+        let pattern = format!("[ipv4-addr:value = '45.155.205.{n}' OR {pattern}]");
+        Put::pattern(n, &pattern, &json!({}))
+    };
+    let both = or(1, "domain-name:value = 'evil.be'");
+    let like = or(2, "domain-name:value LIKE '%.own.be'");
+    let own = or(3, "domain-name:value = 'www.own.be'");
+    let all = [&both, &like, &own];
+    site.put(&all.map(Put::clone)).await;
+    for (name, expected) in [
+        ("block", [true, false, false]),
+        ("addresses", [true, false, false]),
+        // Whoever looks for it, looks for the address.
+        ("detect", [true, true, true]),
+    ] {
+        let bundle = site.text(&token, name).await;
+        assert_eq!(all.map(|put| bundle.contains(&put.id)), expected, "{name}: {bundle}");
+    }
+}
+
+#[tokio::test]
+async fn a_fingerprint_that_one_names_and_the_hash_of_a_file_that_another_does_are_two() {
+    let site = Site::exporting(&profiles(&[
+        ("zeek", "zeek", ""),
+        ("misp", "misp", ""),
+        ("files", "list", "types = [\"sha1\"]"),
+    ]))
+    .await;
+    let token = site.reader().await;
+    let sha1 = "cd".repeat(20);
+    let of = |n, what: &str, confidence: u8| {
+        let pattern = format!("[{what}:hashes.'SHA-1' = '{sha1}']");
+        Put::pattern(n, &pattern, &json!({ "confidence": confidence }))
+    };
+    // Whoever is surer of the one takes nothing from the other.
+    site.put(&[of(1, "file", 60), of(2, "x509-certificate", 90).by(OTHER)]).await;
+    let zeek = site.text(&token, "zeek").await;
+    for kind in ["FILE_HASH", "CERT_HASH"] {
+        assert_eq!(zeek.matches(&format!("{sha1}\tIntel::{kind}")).count(), 1, "{zeek}");
+    }
+    assert_eq!(site.text(&token, "files").await, format!("{sha1}\n"));
+    let search = post(&token, "/events/restSearch", "application/json", "{}".to_owned());
+    let events = site.send(search).await.ok();
+    let mut types: Vec<&str> = events["response"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|event| event["Event"]["Attribute"].as_array().unwrap())
+        .map(|attribute| attribute["type"].as_str().unwrap())
+        .collect();
+    types.sort_unstable();
+    assert_eq!(types, ["sha1", "x509-fingerprint-sha1"]);
+    // Nor does the one's word back the other's.
+    let report = site.export(&token, "zeek/report").await.ok();
+    let values = report["values"].as_array().unwrap().iter();
+    assert_eq!(values.map(|one| one["members"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 1], "{report}");
+}
+
+#[tokio::test]
 async fn a_claim_that_no_longer_holds_does_not_make_a_fingerprint_the_hash_of_a_file() {
     let site = Site::exporting(&profiles(&[("zeek", "zeek", "")])).await;
     let token = site.reader().await;

@@ -119,11 +119,15 @@ async fn what_would_keep_a_tool_from_loading_the_rest_is_left_out_and_named() {
         rule(5, "yara", "include \"/etc/passwd\""),
         rule(6, "sigma", "title: no detection\nlogsource:\n  product: windows\n"),
         rule(7, "spl", "index=main evil"),
+        // A terminal writes the second over the first.
+        rule(8, "yara", "rule a { condition: true }\rrule b { condition: false }"),
+        rule(9, "yara", "rule c {\r\n condition: true\r\n}\r\n"),
     ])
     .await;
     let rules = site.rules(&token, "rules").await;
-    assert_eq!(rules.into_keys().collect::<Vec<_>>(), [format!("{}.rules", Put::indicator(1).id)]);
-    assert_eq!(site.held(&token, "rules").await.get("unwritable"), Some(&6));
+    let written = [format!("{}.rules", Put::indicator(1).id), format!("{}.yar", Put::indicator(9).id)];
+    assert_eq!(rules.into_keys().collect::<Vec<_>>(), written);
+    assert_eq!(site.held(&token, "rules").await.get("unwritable"), Some(&7));
     let index: Value = serde_json::from_str(&site.text(&token, "rules").await).unwrap();
     let told: BTreeMap<&str, &str> = index["left_out"]
         .as_array()
@@ -138,6 +142,7 @@ async fn what_would_keep_a_tool_from_loading_the_rest_is_left_out_and_named() {
         (5, "line 1: includes a file of whoever loads it"),
         (6, "line 1: no title, log source or detection with a condition"),
         (7, "is in no language that is written as files"),
+        (8, "holds characters that steer how it is shown"),
     ];
     let ids: Vec<String> = expected.iter().map(|(n, _)| Put::indicator(*n).id).collect();
     let expected: BTreeMap<&str, &str> =

@@ -16,7 +16,9 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{Principal, Query, QueryError, Readable, authorise::admit, export::Gathering, said::Said};
+use super::{
+    Principal, Query, QueryError, Readable, authorise::admit, claims::InForce, export::Gathering, said::Said,
+};
 use crate::{
     clock,
     config::Format,
@@ -126,11 +128,12 @@ impl Query {
             if export.format == Format::Rules {
                 return Ok(made.objects.len());
             }
-            let (mut looks, mut added) = (inner.store.looks(), 0);
+            let (mut looks, mut in_force) = (inner.store.looks(), InForce::of(inner, &principal));
+            let mut added = 0;
             for entry in made.entries {
                 let mut hits = Vec::new();
                 for group in &groups {
-                    inner.hits(&mut looks, &principal, *group, &entry.observable, &mut hits)?;
+                    inner.hits(&mut looks, &mut in_force, *group, &entry.observable, &mut hits)?;
                 }
                 let is_named = hits.iter().any(|hit| {
                     hit.matched.is_empty() && hit.row.kind() == "indicator" && !hit.row.is_revoked()

@@ -2,6 +2,7 @@
 //! stores of their own, and networks over libp2p's memory transport.
 
 pub(crate) mod papers;
+pub(crate) mod said;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

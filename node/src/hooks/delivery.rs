@@ -18,7 +18,7 @@ use crate::{
     clock,
     config::Hook,
     heard::VouchedClock,
-    query::{Leaves, Query, QueryError},
+    query::{Leaves, MOST_LATE, Query, QueryError},
     store::{MemoryError, Store},
 };
 
@@ -204,22 +204,24 @@ impl Delivery {
             self.save().await?;
         }
         let vouched = self.vouched();
-        for number in self.state.due(vouched) {
-            let found = self.query.leaving_late(&self.hook, number, vouched).await?;
-            for leaves in found.rows.into_iter().filter(|leaves| leaves.number == number) {
-                let outcome = self.deliver(leaves).await?;
-                if !self.settle(number, outcome) {
-                    return self.stopped().await;
+        for numbers in self.state.due(vouched).chunks(MOST_LATE) {
+            let late = self.query.leaving_late(&self.hook, numbers, vouched).await?;
+            for (number, found) in late {
+                for leaves in found.rows.into_iter().filter(|leaves| leaves.number == number) {
+                    let outcome = self.deliver(leaves).await?;
+                    if !self.settle(number, outcome) {
+                        return self.stopped().await;
+                    }
                 }
+                // Its author may have asked for more time while it was tried.
+                let is_kept_anew = self.state.later.get(&number).is_some_and(|at| *at > vouched);
+                if !is_kept_anew {
+                    self.state.ends(number, found.gap.is_some());
+                }
+                // Somebody else may have asked for more time since.
+                self.state.wait_for(found.later.into_iter().filter(|(of, ..)| *of == number));
+                self.save().await?;
             }
-            // Its author may have asked for more time while it was tried.
-            let is_kept_anew = self.state.later.get(&number).is_some_and(|at| *at > vouched);
-            if !is_kept_anew {
-                self.state.ends(number, found.gap.is_some());
-            }
-            // Somebody else may have asked for more time since.
-            self.state.wait_for(found.later.into_iter().filter(|(of, ..)| *of == number));
-            self.save().await?;
         }
         let vouched = self.vouched();
         let found = self.query.leaving(&self.hook, self.state.position, vouched).await?;

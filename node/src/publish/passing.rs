@@ -118,10 +118,10 @@ impl Publisher {
             |before: Option<Timestamp>, at: Timestamp| Some(before.map_or(at, |before| before.min(at)));
         for &of in groups {
             // Most of what is published nobody said before.
-            if looks.claims_of(of, object)?.is_empty() {
+            if !looks.is_said(of, object)? {
                 continue;
             }
-            let said = self.store.versions_of(of, object)?;
+            let said = looks.versions_of(of, object)?;
             for row in said.rows.iter().filter(|row| !row.tombstone) {
                 let is_own = row.member == own;
                 let asked = embargo(row, |member| member == own);

@@ -5,7 +5,7 @@
 //! may not see hides nothing from it. Of an object that is said more often than is looked at nobody is known to be the owner, and
 //! what each member says of it is shown beside what others do.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map, hash_map};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use belfry_proto::{
     id::{GroupId, MemberId},
@@ -13,18 +13,23 @@ use belfry_proto::{
 };
 
 use super::{Inner, Principal, QueryError, Shown, VersionMatch, authorise::admit};
-use crate::store::{self, Claimed};
+use crate::store::{self, Claimed, Looks};
+
+/// Dates that are remembered of objects in one question, one of each member for those that nobody is known to own. Too low ⇒ of
+/// objects that take turns each is looked at again and again, too high ⇒ memory.
+const MOST_HELD: usize = 256 * 1024;
 
 /// What is said of one object in one group, of what a principal may have.
 pub(super) struct Claims {
     rows: Vec<Shown>,
     tell_owner: bool,
+    until: Timestamp,
 }
 
 impl Claims {
     /// Nothing else is said of the object.
     pub(super) fn sole(row: Shown) -> Self {
-        Self { rows: vec![row], tell_owner: true }
+        Self { until: row.date_added(), rows: vec![row], tell_owner: true }
     }
 
     pub(super) fn rows(&self) -> &[Shown] {
@@ -39,72 +44,127 @@ impl Claims {
     pub(super) const fn tell_owner(&self) -> bool {
         self.tell_owner
     }
+
+    /// When the newest row was added that was looked for.
+    pub(super) const fn until(&self) -> Timestamp {
+        self.until
+    }
 }
 
 impl Inner {
     /// What is said of an object, of what the principal may have.
     pub(super) fn claimed(
         &self,
+        looks: &mut Looks<'_>,
         principal: &Principal,
         group: GroupId,
         object: &str,
     ) -> Result<Claims, QueryError> {
-        let store::Versions { rows, tell_owner } = self.store.versions_of(group, object)?;
-        Ok(Claims { rows: rows.into_iter().filter_map(|row| admit(principal, row)).collect(), tell_owner })
-    }
-
-    /// The newest that a row's member says of its object.
-    pub(super) fn newest_by(&self, principal: &Principal, row: &Shown) -> Result<Option<Shown>, QueryError> {
-        let said = self.store.versions_by(row.group(), row.id(), row.member())?;
-        let said = said.into_iter().filter_map(|version| admit(principal, version));
-        let said = said.filter(|version| version.member() == row.member());
-        let said = said.filter(|version| !version.is_tombstone() || version.is_withdrawn());
-        Ok(said.max_by_key(|version| (version.version_time(), version.date_added())))
+        let store::Versions { rows, tell_owner, until } = looks.versions_of(group, object)?;
+        let rows = rows.into_iter().filter_map(|row| admit(principal, row)).collect();
+        Ok(Claims { rows, tell_owner, until })
     }
 }
 
-/// Which rows of the objects of one group are in force. Looked for once in one call, however many rows an object has.
+/// Which rows of objects are in force for one reader. Each object is looked at once in one question, however many rows it has and
+/// however many values lead to it.
 pub(super) struct InForce<'a> {
     inner: &'a Inner,
     principal: &'a Principal,
+    /// By the tag that an object is known by, which differs from group to group.
     found: HashMap<[u8; 16], Force>,
+    held: usize,
 }
 
 /// When the rows in force of one object were added.
 enum Force {
     Owners(Option<Timestamp>),
     /// Nobody knows whose it is.
-    Each(BTreeMap<MemberId, Option<Timestamp>>),
+    Each(BTreeMap<MemberId, Timestamp>),
+}
+
+impl Force {
+    fn of(claims: Claims) -> Self {
+        match claims.tell_owner() {
+            true => Self::Owners(shown(claims).pop().map(|row| row.date_added())),
+            false => Self::Each(newest(claims).map(|row| (row.member(), row.date_added())).collect()),
+        }
+    }
+
+    /// What counts beside what this member says, and whether it is the owner's.
+    fn beside(&self, member: MemberId) -> (Option<Timestamp>, bool) {
+        match self {
+            Self::Owners(date) => (*date, true),
+            Self::Each(dates) => (dates.get(&member).copied(), false),
+        }
+    }
+
+    fn held(&self) -> usize {
+        match self {
+            Self::Owners(_) => 1,
+            Self::Each(dates) => 1 + dates.len(),
+        }
+    }
 }
 
 impl<'a> InForce<'a> {
     pub(super) fn of(inner: &'a Inner, principal: &'a Principal) -> Self {
-        Self { inner, principal, found: HashMap::new() }
+        Self { inner, principal, found: HashMap::new(), held: 0 }
+    }
+
+    pub(super) const fn principal(&self) -> &'a Principal {
+        self.principal
     }
 
     /// Whether a row is, by the tag that its object is known by.
-    pub(super) fn is(&mut self, tag: [u8; 16], row: &Shown) -> Result<bool, QueryError> {
-        let force = match self.found.entry(tag) {
-            hash_map::Entry::Occupied(known) => known.into_mut(),
-            hash_map::Entry::Vacant(new) => {
-                let claims = self.inner.claimed(self.principal, row.group(), row.id())?;
-                new.insert(match claims.tell_owner() {
-                    true => Force::Owners(shown(claims).pop().map(|row| row.date_added())),
-                    false => Force::Each(BTreeMap::new()),
-                })
-            }
+    pub(super) fn is(
+        &mut self,
+        looks: &mut Looks<'_>,
+        tag: [u8; 16],
+        row: &Shown,
+    ) -> Result<bool, QueryError> {
+        Ok(self.beside(looks, tag, row)?.0 == Some(row.date_added()))
+    }
+
+    /// The version of a row's object that counts for the reader, none if that is said by nobody it may know; and whether it is
+    /// the owner's. Where nobody is known to be that, it is what the row's own member says.
+    pub(super) fn version(
+        &mut self,
+        looks: &mut Looks<'_>,
+        row: Shown,
+    ) -> Result<(Option<Shown>, bool), QueryError> {
+        // Most objects have one version by one member, and need no further look.
+        if looks.is_single(row.group(), row.id()) || looks.is_sole(row.group(), row.id(), row.date_added())? {
+            return Ok((Some(row), true));
+        }
+        let tag = self.inner.tag_of(&row);
+        let (date, is_owners) = self.beside(looks, tag, &row)?;
+        let found = match date {
+            Some(date) if date == row.date_added() => Some(row),
+            Some(date) => looks.object_at(row.group(), date)?.and_then(|view| admit(self.principal, view)),
+            None => None,
         };
-        let date = match force {
-            Force::Owners(date) => *date,
-            Force::Each(dates) => match dates.entry(row.member()) {
-                btree_map::Entry::Occupied(known) => *known.get(),
-                btree_map::Entry::Vacant(new) => {
-                    let newest = self.inner.newest_by(self.principal, row)?;
-                    *new.insert(newest.map(|row| row.date_added()))
-                }
-            },
-        };
-        Ok(date == Some(row.date_added()))
+        Ok((found, is_owners))
+    }
+
+    fn beside(
+        &mut self,
+        looks: &mut Looks<'_>,
+        tag: [u8; 16],
+        row: &Shown,
+    ) -> Result<(Option<Timestamp>, bool), QueryError> {
+        if let Some(known) = self.found.get(&tag) {
+            return Ok(known.beside(row.member()));
+        }
+        let force = Force::of(self.inner.claimed(looks, self.principal, row.group(), row.id())?);
+        let found = force.beside(row.member());
+        if self.held + force.held() > MOST_HELD {
+            self.found.clear();
+            self.held = 0;
+        }
+        self.held += force.held();
+        self.found.insert(tag, force);
+        Ok(found)
     }
 }
 
@@ -192,32 +252,19 @@ pub(super) fn chosen(versions: &[Version], wanted: &BTreeSet<VersionMatch>) -> B
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::{crypto::secret::Secret, id::PublicationId, schema};
+    use belfry_proto::crypto::secret::Secret;
 
     use super::*;
     use crate::{
-        clock,
         query::{Query, Scope, TokenId, sightings},
-        rows,
-        store::{Change, Conditions, EnvelopeRow, MOST_CLAIMS, MessageState, ObjectRow, OpenedRows},
-        testing::{CIDR, Coalition, Site},
+        store::{MOST_CLAIMS, ObjectRow},
+        testing::{CIDR, Coalition, Site, said::indicator},
     };
 
     const ID: &str = "indicator--a";
 
     fn said(n: usize, revoked: bool) -> ObjectRow {
-        ObjectRow {
-            id: ID.to_owned(),
-            kind: "indicator".to_owned(),
-            version: format!("2026-01-01T00:00:00.{n:06}Z"),
-            tlp: schema::Tlp::Green,
-            revoked,
-            raw: b"{}".to_vec(),
-            created_by: None,
-            pap: 0,
-            stated: None,
-            observables: Vec::new(),
-        }
+        ObjectRow { revoked, ..indicator(&format!("2026-01-01T00:00:00.{n:06}Z")) }
     }
 
     #[tokio::test]
@@ -229,25 +276,7 @@ mod tests {
         let query = Query::open(store, site.roster.clone(), node, &Secret::new([9; 32])).unwrap();
         let messages = coalition.messages(&alice, CIDR, None, 2);
         let say = async |n: usize, member: MemberId, objects: Vec<ObjectRow>| {
-            let (header, id, now) = (messages[n].header(), messages[n].message_id(), clock::now());
-            let (state, bytes) = (MessageState::Opened, messages[n].bytes());
-            let row = rows::envelope(header, id, bytes, true, state, now, header.roster.height);
-            let content = OpenedRows {
-                publication: PublicationId::ZERO,
-                part: 1,
-                parts: 1,
-                member,
-                serial: row.serial,
-                message: id,
-                created: now,
-                purpose: 1,
-                classes: Vec::new(),
-                recipients: false,
-                conditions: Conditions::default(),
-                objects,
-            };
-            let change = Change::Envelope(Box::new(EnvelopeRow { content: Some(content), ..row }));
-            site.store.commit(change).await.unwrap();
+            site.say(&messages[n], objects, |content| content.member = member).await;
         };
         let (loud, other) = (MemberId::new([7; 16]), MemberId::new([8; 16]));
         // Who says it so often says it first, and takes it back with its last word.
@@ -261,15 +290,19 @@ mod tests {
         };
         let row = by(other).pop().unwrap();
         let inner: &Inner = &query.inner;
-        let told = sightings::sighted(inner.claimed(&principal, CIDR, ID).unwrap());
+        let mut looks = inner.store.looks();
+        let told = sightings::sighted(inner.claimed(&mut looks, &principal, CIDR, ID).unwrap());
         assert!(told.is_none(), "what was not looked at may be more restricted");
-        let (found, is_owners) = inner.in_force(&mut inner.store.looks(), &principal, row.clone()).unwrap();
-        assert_eq!((found.unwrap().date_added(), is_owners), (row.date_added(), false));
         let (mut in_force, tag) = (InForce::of(inner, &principal), inner.tag_of(&row));
-        assert!(in_force.is(tag, &row).unwrap());
+        let (found, is_owners) = in_force.version(&mut looks, row.clone()).unwrap();
+        assert_eq!((found.unwrap().date_added(), is_owners), (row.date_added(), false));
+        assert!(in_force.is(&mut looks, tag, &row).unwrap());
         let theirs = by(loud);
         let (first, last) = (theirs.first().unwrap(), theirs.last().unwrap());
-        assert!(last.is_revoked() && in_force.is(tag, last).unwrap());
-        assert!(!in_force.is(tag, first).unwrap(), "what one took back oneself is not in force");
+        assert!(last.is_revoked() && in_force.is(&mut looks, tag, last).unwrap());
+        assert!(!in_force.is(&mut looks, tag, first).unwrap(), "what one took back oneself is not in force");
+        let (found, _) = in_force.version(&mut looks, first.clone()).unwrap();
+        assert_eq!(found.unwrap().date_added(), last.date_added());
+        assert_eq!((in_force.found.len(), in_force.held), (1, 3), "both by one look");
     }
 }

@@ -20,7 +20,7 @@ use belfry_proto::{
 };
 
 use super::{
-    Groups, Principal, Query, QueryError, Scope, Shown, TokenId,
+    Groups, Inner, Principal, Query, QueryError, Scope, Shown, TokenId,
     authorise::admit,
     events::gap,
     lists::Loaded,
@@ -31,6 +31,8 @@ use crate::{clock, config::Hook, query::Gap};
 
 /// Feed entries looked at in one call.
 const STRETCH: usize = 64;
+/// Entries whose embargo is over that are looked at in one call.
+pub const MOST_LATE: usize = STRETCH;
 
 /// An object that goes out.
 #[derive(Clone, Debug)]
@@ -68,7 +70,7 @@ impl Query {
     /// # Errors
     /// The store.
     pub async fn leaving(&self, hook: &Hook, after: u64, vouched: Timestamp) -> Result<Leaving, QueryError> {
-        self.stretch(hook, (after, STRETCH), false, vouched).await
+        self.stretch(hook, (after, STRETCH), vouched).await
     }
 
     /// Entry `number` of the feed alone, or what stands behind it: as it may leave now.
@@ -81,68 +83,47 @@ impl Query {
         number: u64,
         vouched: Timestamp,
     ) -> Result<Leaving, QueryError> {
-        self.stretch(hook, (number.saturating_sub(1), 1), false, vouched).await
+        self.stretch(hook, (number.saturating_sub(1), 1), vouched).await
     }
 
-    /// [`Self::leaving_one`] of an entry whose embargo is over: nothing if its member said something newer of the object
-    /// meanwhile that goes out by this hook, too, and did or will.
+    /// [`Self::leaving_one`] of each of these entries, whose embargo is over: nothing if its member said something newer of the
+    /// object meanwhile that goes out by this hook, too, and did or will. What is newest of an object is looked for once for all of
+    /// them, and they are at most [`MOST_LATE`].
     ///
     /// # Errors
     /// The store.
     pub async fn leaving_late(
         &self,
         hook: &Hook,
-        number: u64,
+        numbers: &[u64],
         vouched: Timestamp,
-    ) -> Result<Leaving, QueryError> {
-        self.stretch(hook, (number.saturating_sub(1), 1), true, vouched).await
+    ) -> Result<Vec<(u64, Leaving)>, QueryError> {
+        let (hook, principal) = (hook.clone(), self.stands_for(hook));
+        let numbers: Vec<u64> = numbers.iter().copied().take(MOST_LATE).collect();
+        self.read(move |inner| {
+            let goes = |version: &Shown| {
+                version.is_told_of(&hook.stated) && release(&hook.policy, version.clone(), vouched).is_ok()
+            };
+            let mut newest = Newest::of(inner, &principal, goes);
+            let mut found = Vec::with_capacity(numbers.len());
+            for number in numbers {
+                let after = number.saturating_sub(1);
+                let is_due = |shown: &Shown| newest.is(shown);
+                found.push((number, inner.leaving(&hook, &principal, (after, 1), vouched, is_due)?));
+            }
+            Ok(found)
+        })
+        .await
     }
 
     async fn stretch(
         &self,
         hook: &Hook,
         (after, most): (u64, usize),
-        is_late: bool,
         vouched: Timestamp,
     ) -> Result<Leaving, QueryError> {
         let (hook, principal) = (hook.clone(), self.stands_for(hook));
-        self.read(move |inner| {
-            let gap = gap(inner.store.feed_bounds()?, after);
-            let page = inner.store.feed_after(gap.map_or(after, |gap| gap.resumes_after), most)?;
-            let (lists, now) = (inner.lists.current(), clock::now());
-            let mut leaving = Leaving {
-                rows: Vec::new(),
-                held: BTreeMap::new(),
-                position: page.position,
-                more: page.more,
-                gap,
-                later: Vec::new(),
-            };
-            let goes = |version: &Shown| {
-                version.is_told_of(&hook.stated) && release(&hook.policy, version.clone(), vouched).is_ok()
-            };
-            let mut newest = Newest::of(inner, &principal, goes);
-            for (number, row) in page.rows {
-                // RED, or of another group: not even counted, as if it were not there.
-                let Some(shown) = admit(&principal, row) else { continue };
-                if is_late && !newest.is(&shown)? {
-                    continue;
-                }
-                let member = shown.member();
-                let frees = frees_at(&hook.policy, &shown, vouched);
-                match leaves(&hook, &lists, number, shown, (now, vouched)) {
-                    Ok(Some(leaves)) => leaving.rows.push(leaves),
-                    Ok(None) => {}
-                    Err(reason) => {
-                        *leaving.held.entry(reason).or_default() += 1;
-                        let frees = frees.filter(|_| reason == Held::Embargo);
-                        leaving.later.extend(frees.map(|at| (number, at, member)));
-                    }
-                }
-            }
-            Ok(leaving)
-        })
-        .await
+        self.read(move |inner| inner.leaving(&hook, &principal, (after, most), vouched, |_| Ok(true))).await
     }
 
     /// Whom a hook reads as.
@@ -165,6 +146,49 @@ impl Query {
             expires: None,
         };
         Principal::new(TokenId::new([0; 8]), hook.name.clone(), scope, None)
+    }
+}
+
+impl Inner {
+    /// What of a stretch of the feed may leave by a hook that reads as this principal, of what is due.
+    fn leaving(
+        &self,
+        hook: &Hook,
+        principal: &Principal,
+        (after, most): (u64, usize),
+        vouched: Timestamp,
+        mut is_due: impl FnMut(&Shown) -> Result<bool, QueryError>,
+    ) -> Result<Leaving, QueryError> {
+        let gap = gap(self.store.feed_bounds()?, after);
+        let page = self.store.feed_after(gap.map_or(after, |gap| gap.resumes_after), most)?;
+        let (lists, now) = (self.lists.current(), clock::now());
+        let mut leaving = Leaving {
+            rows: Vec::new(),
+            held: BTreeMap::new(),
+            position: page.position,
+            more: page.more,
+            gap,
+            later: Vec::new(),
+        };
+        for (number, row) in page.rows {
+            // RED, or of another group: not even counted, as if it were not there.
+            let Some(shown) = admit(principal, row) else { continue };
+            if !is_due(&shown)? {
+                continue;
+            }
+            let member = shown.member();
+            let frees = frees_at(&hook.policy, &shown, vouched);
+            match leaves(hook, &lists, number, shown, (now, vouched)) {
+                Ok(Some(leaves)) => leaving.rows.push(leaves),
+                Ok(None) => {}
+                Err(reason) => {
+                    *leaving.held.entry(reason).or_default() += 1;
+                    let frees = frees.filter(|_| reason == Held::Embargo);
+                    leaving.later.extend(frees.map(|at| (number, at, member)));
+                }
+            }
+        }
+        Ok(leaving)
     }
 }
 

@@ -14,6 +14,7 @@
 mod activity;
 mod authorise;
 mod before;
+mod chosen;
 mod claims;
 mod contacts;
 mod cursor;
@@ -68,7 +69,7 @@ pub use self::{
     forks::ForkView,
     groups::GroupView,
     heads::{HeadView, HeadsError},
-    leaving::{Leaves, Leaving},
+    leaving::{Leaves, Leaving, MOST_LATE},
     members::{MemberView, NameError},
     messages::{MessageView, WithdrawalView},
     newcomers::{HoldError, NewIn, NewNode, Newcomer, newcomers},

@@ -4,20 +4,18 @@
 //! gate, filter and version choice. A page ends at its limit, at its bytes, or at the rows it may
 //! examine; in the last two cases it is short and says there is more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use belfry_proto::{id::GroupId, stix::indicator::Indicator, time::Timestamp};
+use belfry_proto::{id::GroupId, time::Timestamp};
 
 use super::{
     Filter, Inner, Principal, Query, QueryError, Readable, Shown, VersionMatch,
     authorise::admit,
-    claims::{self, Claims, Version},
+    chosen::Chosen,
+    claims::{self, Version},
     cursor::{self, Listing},
 };
-use crate::{
-    clock,
-    store::{Looks, PageQuery},
-};
+use crate::store::{Looks, PageQuery};
 
 /// Bytes of objects on one page. Too low ⇒ large objects come one by one; too high ⇒ sixteen pages at
 /// once weigh on a small host.
@@ -67,7 +65,7 @@ impl Query {
         request: PageRequest,
     ) -> Result<Page, QueryError> {
         let principal = principal.clone();
-        self.read(move |inner| inner.page(&principal, of.group(), request)).await
+        self.read(move |inner| inner.page(&mut inner.store.looks(), &principal, of.group(), request)).await
     }
 
     /// A page of one object's versions; the filter names the object.
@@ -82,8 +80,9 @@ impl Query {
     ) -> Result<Page, QueryError> {
         let principal = principal.clone();
         self.read(move |inner| {
-            inner.must_hold(&principal, of.group(), &request.filter)?;
-            inner.page(&principal, of.group(), request)
+            let mut looks = inner.store.looks();
+            inner.must_hold(&mut looks, &principal, of.group(), &request.filter)?;
+            inner.page(&mut looks, &principal, of.group(), request)
         })
         .await
     }
@@ -101,8 +100,9 @@ impl Query {
         request.filter.versions = [VersionMatch::All].into();
         let principal = principal.clone();
         self.read(move |inner| {
-            inner.must_hold(&principal, of.group(), &request.filter)?;
-            inner.named(&principal, of.group(), Listing::Versions, request)
+            let mut looks = inner.store.looks();
+            inner.must_hold(&mut looks, &principal, of.group(), &request.filter)?;
+            inner.named(&mut looks, &principal, of.group(), Listing::Versions, request)
         })
         .await
     }
@@ -119,9 +119,9 @@ impl Query {
     ) -> Result<Vec<Shown>, QueryError> {
         let principal = principal.clone();
         self.read(move |inner| {
-            let mut found = Vec::new();
+            let (mut found, mut looks) = (Vec::new(), inner.store.looks());
             for group in groups {
-                found.extend(inner.every(&principal, group.group(), &object)?);
+                found.extend(inner.claimed(&mut looks, &principal, group.group(), &object)?.into_rows());
             }
             Ok(found)
         })
@@ -172,22 +172,29 @@ impl Query {
 }
 
 impl Inner {
-    fn page(&self, principal: &Principal, group: GroupId, request: PageRequest) -> Result<Page, QueryError> {
+    fn page(
+        &self,
+        looks: &mut Looks<'_>,
+        principal: &Principal,
+        group: GroupId,
+        request: PageRequest,
+    ) -> Result<Page, QueryError> {
         if request.filter.ids.is_empty() {
             self.scan(principal, group, request)
         } else {
-            self.named(principal, group, Listing::Objects, request)
+            self.named(looks, principal, group, Listing::Objects, request)
         }
     }
 
-    /// Every row of an object that the principal may have.
-    fn every(&self, principal: &Principal, group: GroupId, object: &str) -> Result<Vec<Shown>, QueryError> {
-        Ok(self.claimed(principal, group, object)?.into_rows())
-    }
-
-    fn must_hold(&self, principal: &Principal, group: GroupId, filter: &Filter) -> Result<(), QueryError> {
+    fn must_hold(
+        &self,
+        looks: &mut Looks<'_>,
+        principal: &Principal,
+        group: GroupId,
+        filter: &Filter,
+    ) -> Result<(), QueryError> {
         for object in &filter.ids {
-            if self.every(principal, group, object)?.is_empty() {
+            if self.claimed(looks, principal, group, object)?.rows().is_empty() {
                 return Err(QueryError::UnknownObject);
             }
         }
@@ -197,6 +204,7 @@ impl Inner {
     /// Few objects by name: looked up, not searched.
     fn named(
         &self,
+        looks: &mut Looks<'_>,
         principal: &Principal,
         group: GroupId,
         listing: Listing,
@@ -207,7 +215,7 @@ impl Inner {
         let mut rows = Vec::new();
         if !filter.is_other_spec() {
             for object in &filter.ids {
-                let versions = claims::shown(self.claimed(principal, group, object)?);
+                let versions = claims::shown(self.claimed(looks, principal, group, object)?);
                 let chosen = claims::selected(&versions, &filter.versions);
                 rows.extend(versions.into_iter().filter(|row| {
                     chosen.contains(&row.date_added())
@@ -231,9 +239,9 @@ impl Inner {
         if filter.is_other_spec() {
             return Ok(page.end(None, Listing::Objects, group, &filter));
         }
-        let mut examined = 0;
+        let (mut chosen, mut examined) = (Chosen::of(self, principal, &filter), 0);
         loop {
-            let stretch = self.stretch(principal, group, &filter, (position, STRETCH), &mut page)?;
+            let stretch = self.stretch(&mut chosen, group, (position, STRETCH), &mut page)?;
             let Some((end, more)) = stretch else {
                 return Ok(page.end(Some(()), Listing::Objects, group, &filter));
             };
@@ -250,71 +258,26 @@ impl Inner {
     }
 
     /// A stretch of a scan: up to where rows were looked at, and whether more follow; `None` once the page is full.
-    ///
-    /// Versions are chosen anew in each. What is chosen is never older than the rows that it is chosen for: were it kept, a version
-    /// that came meanwhile would lie in a later stretch, not be among what was chosen before it came, and be passed for good.
     fn stretch(
         &self,
-        principal: &Principal,
+        chosen: &mut Chosen<'_>,
         group: GroupId,
-        filter: &Filter,
         (after, examine): (Option<Timestamp>, usize),
         page: &mut Filling,
     ) -> Result<Option<(Option<Timestamp>, bool)>, QueryError> {
+        let (principal, filter) = (chosen.principal(), chosen.filter());
         let kinds = (!filter.kinds.is_empty()).then(|| filter.kinds.iter().cloned().collect::<Vec<_>>());
         let query = PageQuery { after, kinds, examine };
         let stretch = self.store.page_met(principal.scope().audience, group, &query)?;
-        let (mut looks, mut chosen) = (self.store.looks(), HashMap::new());
+        chosen.next_stretch();
         for row in stretch.rows {
             let Some(row) = admit(principal, row) else { continue };
-            if row.is_told_of(&filter.stated)
-                && self.is_chosen(&mut looks, &mut chosen, principal, filter, &row)?
-                && !page.push(row)
-            {
+            if row.is_told_of(&filter.stated) && chosen.has(&row)? && !page.push(row) {
                 return Ok(None);
             }
         }
         Ok(Some((stretch.next_after, stretch.more)))
     }
-
-    /// Whether a row is of the shown claim and among the versions wanted.
-    fn is_chosen(
-        &self,
-        looks: &mut Looks<'_>,
-        chosen: &mut HashMap<String, Option<BTreeSet<Timestamp>>>,
-        principal: &Principal,
-        filter: &Filter,
-        row: &Shown,
-    ) -> Result<bool, QueryError> {
-        if !chosen.contains_key(row.id()) {
-            // Most objects have this row alone, and it need not be read again.
-            let claims = match looks.is_sole(row.group(), row.id(), row.date_added())? {
-                true => Claims::sole(row.clone()),
-                false => self.claimed(principal, row.group(), row.id())?,
-            };
-            let is_left_out = filter.without_expired && matches!(claims.rows(), [only] if is_over(only));
-            let selected = match (claims.tell_owner(), is_left_out) {
-                (false, _) => None,
-                (true, true) => Some(BTreeSet::new()),
-                (true, false) => Some(claims::selected(&claims::shown(claims), &filter.versions)),
-            };
-            chosen.insert(row.id().to_owned(), selected);
-        }
-        Ok(match chosen.get(row.id()) {
-            Some(Some(chosen)) => chosen.contains(&row.date_added()),
-            // Nobody is known to be its owner, and no row hides another.
-            _ => !claims::selected(std::slice::from_ref(row), &filter.versions).is_empty(),
-        })
-    }
-}
-
-/// Whether an indicator is past what its author says, and nobody was ever shown another version of it.
-fn is_over(row: &Shown) -> bool {
-    let until = || Indicator::read(row.raw())?.valid_until();
-    row.kind() == "indicator"
-        && !row.is_revoked()
-        && !row.has_outlived()
-        && until().is_some_and(|until| until <= clock::now())
 }
 
 /// Where a listing goes on: after the cursor, which lies after `added_after`.
@@ -362,68 +325,86 @@ impl Filling {
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::{crypto::secret::Secret, id::PublicationId, schema};
+    use belfry_proto::{crypto::secret::Secret, id::MemberId};
 
     use super::*;
     use crate::{
         query::{Scope, TokenId},
-        rows,
-        store::{Change, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows},
-        testing::{CIDR, Coalition, Site},
+        store::{MOST_CLAIMS, ObjectRow},
+        testing::{CIDR, Coalition, Site, said::indicator},
     };
 
     const VERSIONS: [&str; 2] = ["2026-01-01T00:00:00.000Z", "2026-02-01T00:00:00.000Z"];
+
+    fn reader() -> Principal {
+        Principal::new(TokenId::new([0; 8]), "soc".to_owned(), Scope::reads([CIDR]), None)
+    }
+
+    fn queried(site: &Site) -> Query {
+        let (store, node) = (site.store.clone(), site.seat.identity.node);
+        Query::open(store, site.roster.clone(), node, &Secret::new([9; 32])).unwrap()
+    }
 
     #[tokio::test]
     async fn a_version_that_comes_during_a_long_scan_is_met_by_it() {
         let mut coalition = Coalition::new();
         let alice = coalition.issue(1, &[CIDR]);
         let site = Site::new(&coalition, &alice).await;
-        let (store, node) = (site.store.clone(), site.seat.identity.node);
-        let query = Query::open(store, site.roster.clone(), node, &Secret::new([9; 32])).unwrap();
+        let query = queried(&site);
         let messages = coalition.messages(&alice, CIDR, None, 2);
-        let say = async |n: usize| {
-            let (header, id, now) = (messages[n].header(), messages[n].message_id(), clock::now());
-            let (state, bytes) = (MessageState::Opened, messages[n].bytes());
-            let row = rows::envelope(header, id, bytes, true, state, now, header.roster.height);
-            let object = ObjectRow {
-                id: "indicator--a".to_owned(),
-                kind: "indicator".to_owned(),
-                version: VERSIONS[n].to_owned(),
-                tlp: schema::Tlp::Green,
-                revoked: false,
-                raw: b"{}".to_vec(),
-                created_by: None,
-                pap: 0,
-                stated: None,
-                observables: Vec::new(),
-            };
-            let content = OpenedRows {
-                publication: PublicationId::ZERO,
-                part: 1,
-                parts: 1,
-                member: row.member,
-                serial: row.serial,
-                message: id,
-                created: now,
-                purpose: 1,
-                classes: Vec::new(),
-                recipients: false,
-                conditions: Conditions::default(),
-                objects: vec![object],
-            };
-            let change = Change::Envelope(Box::new(EnvelopeRow { content: Some(content), ..row }));
-            site.store.commit(change).await.unwrap();
-        };
-        let principal = Principal::new(TokenId::new([0; 8]), "soc".to_owned(), Scope::reads([CIDR]), None);
-        let (filter, mut page) = (Filter::default(), Filling::new(100));
+        let (principal, filter, mut page) = (reader(), Filter::default(), Filling::new(100));
+        let mut chosen = Chosen::of(&query.inner, &principal, &filter);
         let mut end = None;
-        for n in 0..VERSIONS.len() {
-            say(n).await;
-            let stretch = query.inner.stretch(&principal, CIDR, &filter, (end, 1), &mut page).unwrap();
+        for (message, version) in messages.iter().zip(VERSIONS) {
+            site.say(message, vec![indicator(version)], |_| ()).await;
+            let stretch = query.inner.stretch(&mut chosen, CIDR, (end, 1), &mut page).unwrap();
             end = stretch.unwrap().0;
         }
         let met: Vec<String> = page.rows.iter().map(Shown::version).collect();
         assert_eq!(met, VERSIONS);
+    }
+
+    /// Where the entries of one object lie is chance, so there are many of whom each has to be shown.
+    #[tokio::test]
+    async fn a_listing_shows_of_an_object_that_nobody_is_known_to_own_what_a_read_by_its_id_shows() {
+        const OTHERS: usize = 12;
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let site = Site::new(&coalition, &alice).await;
+        let query = queried(&site);
+        let messages = coalition.messages(&alice, CIDR, None, 2 + OTHERS);
+        let said = |n: usize| indicator(&format!("2026-01-01T00:00:00.{n:06}Z"));
+        let flood = |from: usize, to: usize| (from..to).map(said).collect::<Vec<ObjectRow>>();
+        let say = async |n: usize, by: usize, objects: Vec<ObjectRow>| {
+            let member = MemberId::new([u8::try_from(by).unwrap(); 16]);
+            site.say(&messages[n], objects, |content| content.member = member).await;
+        };
+        say(0, 7, flood(0, MOST_CLAIMS)).await;
+        for n in 1..=OTHERS {
+            say(n, 10 + n, vec![said(10_000 + n)]).await;
+        }
+        say(OTHERS + 1, 7, flood(MOST_CLAIMS, 2 * MOST_CLAIMS)).await;
+        let principal = reader();
+        let all = |filter: &Filter| {
+            let (mut found, mut next) = (Vec::new(), None);
+            loop {
+                let request = PageRequest { filter: filter.clone(), limit: 500, next };
+                let page =
+                    query.inner.page(&mut query.inner.store.looks(), &principal, CIDR, request).unwrap();
+                found.extend(page.rows.iter().map(|row| (row.date_added(), row.member())));
+                next = page.next;
+                if next.is_none() {
+                    return found;
+                }
+            }
+        };
+        for wanted in [VersionMatch::Last, VersionMatch::First, VersionMatch::All] {
+            let filter = Filter { versions: [wanted].into(), ..Filter::default() };
+            let by_id = all(&Filter { ids: ["indicator--a".to_owned()].into(), ..filter.clone() });
+            assert_eq!(all(&filter), by_id, "{wanted}");
+            let members: BTreeSet<MemberId> = by_id.iter().map(|(_, member)| *member).collect();
+            assert_eq!(members.len(), 1 + OTHERS, "{wanted}");
+            assert_eq!(by_id.len() == members.len(), wanted != VersionMatch::All);
+        }
     }
 }

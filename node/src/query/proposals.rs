@@ -166,9 +166,9 @@ impl Query {
     ) -> Result<Vec<Shown>, QueryError> {
         let principal = principal.clone();
         self.read(move |inner| {
-            let mut found = Vec::new();
+            let (mut found, mut looks) = (Vec::new(), inner.store.looks());
             for group in groups {
-                found.extend(inner.object_in_force(&principal, group.group(), &object)?);
+                found.extend(inner.object_in_force(&mut looks, &principal, group.group(), &object)?);
             }
             found.retain(super::sightings::is_sightable);
             Ok(found)
@@ -227,8 +227,8 @@ impl Query {
             let mut search = Search::new(inner);
             for group in groups {
                 // Others may use its id: each member's note is one of its own.
-                let rows = inner.store.versions(group.group(), &note)?;
-                for row in rows.into_iter().filter_map(|row| admit(&principal, row)) {
+                let said = search.looks.versions_of(group.group(), &note)?;
+                for row in said.rows.into_iter().filter_map(|row| admit(&principal, row)) {
                     if let Some(found) = inner.proposed(&mut search, &principal, row)? {
                         return Ok(Some(found));
                     }
@@ -244,11 +244,12 @@ impl Inner {
     /// The version of an object that counts for the principal; none where nobody is known to be its owner.
     fn object_in_force(
         &self,
+        looks: &mut Looks<'_>,
         principal: &Principal,
         group: GroupId,
         object: &str,
     ) -> Result<Option<Shown>, QueryError> {
-        let claims = self.claimed(principal, group, object)?;
+        let claims = self.claimed(looks, principal, group, object)?;
         Ok(claims.tell_owner().then(|| claims::shown(claims).pop()).flatten())
     }
 
@@ -290,7 +291,9 @@ impl Inner {
         if !search.notes.insert(key) {
             return Ok(None);
         }
-        let Some((note, proposal)) = self.newest_note(principal, row, read)? else { return Ok(None) };
+        let Some((note, proposal)) = self.newest_note(&mut search.looks, principal, row, read)? else {
+            return Ok(None);
+        };
         let is_ours = note.member() == own;
         let Some(object) = self.object_of(search, principal, (note.group(), &proposal.of, is_ours), own)?
         else {
@@ -322,11 +325,12 @@ impl Inner {
     /// None where the newest proposes nothing any more, or not to this member alone.
     fn newest_note(
         &self,
+        looks: &mut Looks<'_>,
         principal: &Principal,
         row: Shown,
         read: Proposal,
     ) -> Result<Option<(Shown, Proposal)>, QueryError> {
-        let rows = self.store.versions_by(row.group(), row.id(), row.member())?;
+        let rows = looks.versions_by(row.group(), row.id(), row.member())?;
         let rows = rows.into_iter().filter_map(|other| admit(principal, other));
         // Of two under one version it stays the one that came first: what was looked at is not exchanged.
         let order = |row: &Shown| (row.version_time(), std::cmp::Reverse(row.date_added()));
@@ -355,7 +359,7 @@ impl Inner {
         let object = match search.objects.get(&key) {
             Some(known) => known.clone(),
             None => {
-                let object = self.object_in_force(principal, group, id)?;
+                let object = self.object_in_force(&mut search.looks, principal, group, id)?;
                 let object = object.filter(|object| is_ours || object.member() == own).map(Arc::new);
                 let bytes = object.as_ref().map_or(0, |object| object.raw().len());
                 search.held = search.held.saturating_add(bytes);

@@ -17,8 +17,11 @@ use belfry_proto::{
 };
 
 use super::{
-    Inner, Principal, Query, QueryError, Readable, Released, Shown, authorise::admit, claims,
-    export::Gathering, said::Said,
+    Inner, Principal, Query, QueryError, Readable, Released, Shown,
+    authorise::admit,
+    claims::{self, InForce},
+    export::Gathering,
+    said::Said,
 };
 use crate::{
     clock,
@@ -161,12 +164,12 @@ impl Inner {
         rows: &[Shown],
         mut gathering: Gathering<'_>,
     ) -> Result<Vec<(Shown, Said)>, QueryError> {
-        let mut looks = self.store.looks();
+        let (mut looks, mut in_force) = (self.store.looks(), InForce::of(self, principal));
         let (mut wanted, mut seen, mut beside) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for row in rows {
             let Some((_, _, values)) = gathering.takes(row.clone()) else { continue };
             if values.is_empty() {
-                for known in claims::newest(self.claimed(principal, row.group(), row.id())?) {
+                for known in claims::newest(self.claimed(&mut looks, principal, row.group(), row.id())?) {
                     if seen.insert((known.group(), known.date_added())) {
                         let said =
                             self.said_of(&mut looks, principal, known.group(), known.id(), |_| true)?;
@@ -179,7 +182,7 @@ impl Inner {
         for value in wanted {
             let mut hits = Vec::new();
             for group in groups {
-                self.hits(&mut looks, principal, *group, &value, &mut hits)?;
+                self.hits(&mut looks, &mut in_force, *group, &value, &mut hits)?;
             }
             let naming =
                 hits.into_iter().filter(|hit| hit.matched.is_empty() && hit.row.kind() == "indicator");

@@ -15,7 +15,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{Inner, Principal, QueryError, Shown, authorise::admit, claims};
+use super::{Inner, Principal, QueryError, Shown, authorise::admit};
 use crate::store::{Looks, Most};
 
 /// Sightings, and opinions, of one object that are looked at. Too low ⇒ of a sensor that sights it all day only the
@@ -86,25 +86,6 @@ pub(super) fn evidence(decay: Decay, claimed: Claimed, row: &Shown, members: usi
 }
 
 impl Inner {
-    /// The version of a row's object that counts for the principal, none if that is said by nobody it may know; and whether it is
-    /// the owner's. Where nobody is known to be that, it is what the row's own member says.
-    pub(super) fn in_force(
-        &self,
-        looks: &mut Looks<'_>,
-        principal: &Principal,
-        row: Shown,
-    ) -> Result<(Option<Shown>, bool), QueryError> {
-        // Most objects have one version by one member, and need no further look.
-        if looks.is_single(row.group(), row.id()) || looks.is_sole(row.group(), row.id(), row.date_added())? {
-            return Ok((Some(row), true));
-        }
-        let claims = self.claimed(principal, row.group(), row.id())?;
-        if claims.tell_owner() {
-            return Ok((claims::shown(claims).pop(), true));
-        }
-        Ok((self.newest_by(principal, &row)?, false))
-    }
-
     /// What is said of an object, by what `counts` lets count.
     pub(super) fn said_of(
         &self,

@@ -1,7 +1,7 @@
 //! Sightings on their way through this node: what may be sighted, who tells them for a member that is not to be named,
 //! and what was entrusted to this node to tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, hash_map::Entry};
 
 use belfry_proto::{
     id::{GroupId, MemberId},
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     Groups, Principal, Query, QueryError, Readable, Scope, Shown, TokenId,
     authorise::admit,
-    claims::{self, Claims},
+    claims::{self, Claims, InForce},
     events::gap,
     lookup::Wanted,
 };
@@ -82,9 +82,10 @@ impl Query {
         self.read(move |inner| {
             let Some(observable) = wanted.observable() else { return Ok(Vec::new()) };
             let (mut found, mut looks) = (Vec::new(), inner.store.looks());
+            let mut in_force = InForce::of(inner, &principal);
             for group in groups {
                 let mut hits = Vec::new();
-                inner.hits(&mut looks, &principal, group.group(), &observable, &mut hits)?;
+                inner.hits(&mut looks, &mut in_force, group.group(), &observable, &mut hits)?;
                 let named = hits.into_iter().filter(|hit| hit.matched.is_empty()).map(|hit| hit.row);
                 let named = named.filter(|row| row.kind() == "indicator" && is_sightable(row));
                 let mut named: Vec<Shown> = named.collect();
@@ -107,13 +108,16 @@ impl Query {
         groups: Vec<Readable>,
         object: String,
     ) -> Result<Vec<Sightable>, QueryError> {
-        let mut found = Vec::new();
-        for group in groups {
-            let (principal, object) = (principal.clone(), object.clone());
-            let claims = self.read(move |inner| inner.claimed(&principal, group.group(), &object)).await?;
-            found.extend(sighted(claims).map(|row| Sightable::of(&row)));
-        }
-        Ok(found)
+        let principal = principal.clone();
+        self.read(move |inner| {
+            let (mut found, mut looks) = (Vec::new(), inner.store.looks());
+            for group in groups {
+                let claims = inner.claimed(&mut looks, &principal, group.group(), &object)?;
+                found.extend(sighted(claims).map(|row| Sightable::of(&row)));
+            }
+            Ok(found)
+        })
+        .await
     }
 
     /// Other members that are stewards of a group now.
@@ -159,6 +163,8 @@ impl Query {
             let after = gap(inner.store.feed_bounds()?, after).map_or(after, |gap| gap.resumes_after);
             let page = inner.store.feed_after(after, STRETCH)?;
             let (mut rows, mut looks) = (Vec::new(), inner.store.looks());
+            // Many may speak of one object.
+            let mut marked: HashMap<(GroupId, String), Option<Tlp>> = HashMap::new();
             for (number, row) in page.rows {
                 let Some(row) = admit(&principal, row) else { continue };
                 let is_meant = row.kind() == "sighting"
@@ -174,13 +180,19 @@ impl Query {
                     continue;
                 };
                 // What was told before, and what was told and taken back, leave the id to this member.
-                let told = looks.claims_of(row.group(), &told_id(row.id()))?;
-                if told.iter().any(|(_, member)| *member == own) {
+                if looks.is_said_by(row.group(), &told_id(row.id()), own)? {
                     continue;
                 }
-                let claims = inner.claimed(&principal, row.group(), &sighting.sighting_of_ref)?;
-                if let Some(of) = sighted(claims) {
-                    let tlp = row.tlp().max(of.tlp());
+                let of = match marked.entry((row.group(), sighting.sighting_of_ref.clone())) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        let (group, of) = new.key();
+                        let claims = inner.claimed(&mut looks, &principal, *group, of)?;
+                        *new.insert(sighted(claims).map(|of| of.tlp()))
+                    }
+                };
+                if let Some(of) = of {
+                    let tlp = row.tlp().max(of);
                     rows.push(Waiting { number, row, sighting, tlp });
                 }
             }

@@ -10,7 +10,7 @@ use super::{
     ReadError, Store, WriteError,
     columns::{Cf, Key},
     drafts::decode_draft,
-    objects::MAX_VERSIONS,
+    ownership::MOST_CLAIMS,
     rows::DraftState,
     txn::Txn,
 };
@@ -30,14 +30,15 @@ pub enum Given {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Basis {
     places: Vec<(Cf, Vec<u8>)>,
-    print: [u8; 32],
+    /// None where more is said than is looked at: what is not looked at may be anything.
+    print: Option<[u8; 32]>,
 }
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl Store {
     /// What is said of these objects of a group now: every claim of every version, and what is entered under these
-    /// (what, of), as opinions on one. As many as are looked at of one object.
+    /// (what, of), as opinions on one. Where one of them has more entries than decide whose an object is, it never holds.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -53,7 +54,7 @@ impl Store {
         let entered = entered.iter().map(|(what, of)| (Cf::Observables, place(what, of)));
         let places: Vec<(Cf, Vec<u8>)> = objects.chain(entered).collect();
         let print = print(&places, |cf, prefix| {
-            let rows = self.db.scan(cf, prefix, prefix).take(MAX_VERSIONS);
+            let rows = self.db.scan(cf, prefix, prefix).take(MOST_CLAIMS + 1);
             rows.map(|row| row.map(|(key, value)| (key.into_vec(), value.into_vec()))).collect()
         })?;
         Ok(Basis { places, print })
@@ -63,10 +64,13 @@ impl Store {
 fn print(
     places: &[(Cf, Vec<u8>)],
     read: impl Fn(Cf, &[u8]) -> Result<Rows, ReadError>,
-) -> Result<[u8; 32], ReadError> {
+) -> Result<Option<[u8; 32]>, ReadError> {
     let mut hasher = blake3::Hasher::new();
     for (cf, prefix) in places {
         let mut rows = read(*cf, prefix)?;
+        if rows.len() > MOST_CLAIMS {
+            return Ok(None);
+        }
         rows.sort_unstable();
         hasher.update(&(rows.len() as u64).to_be_bytes());
         for part in rows.iter().flat_map(|(key, value)| [key, value]) {
@@ -74,7 +78,7 @@ fn print(
             hasher.update(part);
         }
     }
-    Ok(*hasher.finalize().as_bytes())
+    Ok(Some(*hasher.finalize().as_bytes()))
 }
 
 /// Whether what was given is so, in the batch that is drawn.
@@ -98,8 +102,8 @@ pub(super) fn is_so(txn: &Txn<'_>, given: &Given) -> Result<bool, WriteError> {
 }
 
 fn holds(txn: &Txn<'_>, basis: &Basis) -> Result<bool, WriteError> {
-    let now = print(&basis.places, |cf, prefix| txn.prefixed(cf, prefix, MAX_VERSIONS))?;
-    Ok(now == basis.print)
+    let now = print(&basis.places, |cf, prefix| txn.prefixed(cf, prefix, MOST_CLAIMS + 1))?;
+    Ok(now.is_some() && now == basis.print)
 }
 
 #[cfg(test)]
@@ -154,6 +158,34 @@ mod tests {
         assert_eq!(release(&store, draft, Given::Holds(before)), Committed::Outdated);
         assert_eq!(release(&store, draft, Given::Holds(looked())), Committed::Done);
         assert_eq!(store.queued(10).unwrap(), [draft]);
+    }
+
+    #[test]
+    fn a_basis_sees_as_far_as_decisions_do_and_holds_of_nothing_that_is_said_more_often() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let versions = |from: usize, to: usize| {
+            let version = |n: usize| object("a", &format!("2026-01-01T00:00:00.{n:06}Z"), Tlp::Amber);
+            (from..to).map(version).collect::<Vec<_>>()
+        };
+        let looked = || Given::Holds(store.basis(GROUP, &["indicator--a"], &[]).unwrap());
+        commit(&store, with_objects(1, versions(0, MOST_CLAIMS - 64)));
+        let draft = held(&store, 1);
+        // Where the entries of one object lie is chance: of these, each would have to lie behind all that a shorter look sees.
+        for n in 0..20 {
+            let before = looked();
+            let at = MOST_CLAIMS - 64 + n;
+            commit(&store, with_objects(2 + n as u64, versions(at, at + 1)));
+            assert_eq!(release(&store, draft, before), Committed::Outdated, "{n}");
+        }
+        assert_eq!(release(&store, draft, looked()), Committed::Done);
+        commit(&store, with_objects(30, versions(MOST_CLAIMS - 44, MOST_CLAIMS + 1)));
+        let draft = held(&store, 2);
+        assert_eq!(
+            release(&store, draft, looked()),
+            Committed::Outdated,
+            "what is not looked at may be anything"
+        );
     }
 
     #[test]

@@ -76,6 +76,14 @@ pub(super) struct Saying {
     until: u64,
 }
 
+/// A row, and what says it and goes.
+pub(super) struct Lapsed<'a> {
+    pub(super) group: GroupId,
+    pub(super) date: u64,
+    pub(super) value: &'a ObjectValue,
+    pub(super) saying: &'a Saying,
+}
+
 /// Notes that an object of a message is under an embargo, if it is: `until` is in microseconds, 0 for none. One that seems to be
 /// over is noted, too: our clock may run ahead.
 pub(super) fn note(txn: &mut Txn<'_>, until: u64, message: MessageId) {
@@ -157,7 +165,7 @@ impl Step {
             let saying = saying(txn, &value, &others, message)?;
             // Another of its objects may be under another one.
             let Some(saying) = saying.filter(|saying| saying.until == ends.as_micros()) else { continue };
-            let_go(txn, group, date, &value, &saying)?;
+            let_go(txn, &Lapsed { group, date, value: &value, saying: &saying })?;
             // What its author asks where it only says another's words holds back its name alone.
             if value.member == saying.member.as_ref() {
                 self.meet(feed, txn, (group, date), (value, &others), ends)?;
@@ -310,14 +318,9 @@ pub(super) fn saying(
 }
 
 /// A saying of this row went, and what it asked for with it: what it kept inside is due, as far as it is left.
-pub(super) fn lift(
-    txn: &mut Txn<'_>,
-    group: GroupId,
-    date: u64,
-    value: &ObjectValue,
-    saying: &Saying,
-) -> Result<(), ReadError> {
-    let_go(txn, group, date, value, saying)?;
+pub(super) fn lift(txn: &mut Txn<'_>, lapsed: &Lapsed<'_>) -> Result<(), ReadError> {
+    let_go(txn, lapsed)?;
+    let &Lapsed { group, date, value, saying } = lapsed;
     // What its author asks where it only says another's words holds back its name alone.
     let is_own = value.member == saying.member.as_ref();
     if is_own && txn.get(Cf::Objects, &columns::object(group, date))?.is_some() {
@@ -330,13 +333,7 @@ pub(super) fn lift(
 
 /// Takes away by object what a saying asked for; what others say of the object is due then. Of one that was over before nothing
 /// is left to be taken away. Looks at none of what is said.
-fn let_go(
-    txn: &mut Txn<'_>,
-    group: GroupId,
-    date: u64,
-    value: &ObjectValue,
-    saying: &Saying,
-) -> Result<(), ReadError> {
+fn let_go(txn: &mut Txn<'_>, &Lapsed { group, date, value, saying }: &Lapsed<'_>) -> Result<(), ReadError> {
     if !is_finding(&value.kind) {
         return Ok(());
     }

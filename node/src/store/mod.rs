@@ -64,6 +64,7 @@ mod retention;
 mod revision;
 mod rows;
 mod salvage;
+mod sayings;
 mod scrub;
 mod tokens;
 mod txn;

@@ -21,7 +21,6 @@ use super::{
     db::Db,
     embargo::Known,
     observables::Most,
-    ownership::{Claims, Firsts},
     presence::Of,
     purge,
     removal::{self, Reporter},
@@ -340,6 +339,8 @@ pub struct Versions {
     pub rows: Vec<ObjectView>,
     /// Whether these tell whose the object is. Where they do not, nobody's word may hide another's.
     pub tell_owner: bool,
+    /// When the newest row was added that was looked for: every row up to then was there.
+    pub until: Timestamp,
 }
 
 impl Store {
@@ -431,26 +432,15 @@ impl Store {
         Ok(self.versions_of(group, id)?.rows)
     }
 
-    /// Claims and versions of an object id. Of more than [`MAX_VERSIONS`] the row that each member said first and of each, in
-    /// turn, the newest: how often one says it decides neither whose it is nor what is shown of others.
+    /// One look: [`super::Looks::versions_of`].
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn versions_of(&self, group: GroupId, id: &str) -> Result<Versions, ReadError> {
-        let claims = Claims::stored(&self.db, &by_id(&self.db.vault, group, id))?;
-        let mut dates: BTreeSet<u64> = claims.said.iter().map(|(date, _)| *date).collect();
-        let mut tell_owner = claims.are_all();
-        if dates.len() > MAX_VERSIONS {
-            let firsts = Firsts::of(&claims, |date| stored(&self.db, group, date))?;
-            tell_owner = firsts.tell_owner();
-            dates = firsts.dates().collect();
-            let left = MAX_VERSIONS.saturating_sub(dates.len());
-            dates.extend(claims.newest(left));
-        }
-        Ok(Versions { rows: self.objects_at(group, dates, |view| view.id == id)?, tell_owner })
+        self.looks().versions_of(group, id)
     }
 
-    /// Those that this member says, the newest [`MAX_VERSIONS`] of them; what others say is passed over unopened.
+    /// One look: [`super::Looks::versions_by`].
     ///
     /// # Errors
     /// [`ReadError`].
@@ -460,13 +450,11 @@ impl Store {
         id: &str,
         member: MemberId,
     ) -> Result<Vec<ObjectView>, ReadError> {
-        let dates = self.dates_said_by(group, id, member)?;
-        let over = dates.len().saturating_sub(MAX_VERSIONS);
-        self.objects_at(group, dates.into_iter().skip(over), |view| view.id == id)
+        self.looks().versions_by(group, id, member)
     }
 
     /// Rows of these dates that are there, as far as they are wanted.
-    fn objects_at(
+    pub(super) fn objects_at(
         &self,
         group: GroupId,
         dates: impl IntoIterator<Item = u64>,

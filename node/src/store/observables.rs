@@ -10,10 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use belfry_proto::{
-    id::{GroupId, MemberId},
-    time::Timestamp,
-};
+use belfry_proto::{id::GroupId, time::Timestamp};
 use prost::Message;
 use rocksdb::DBRawIterator;
 
@@ -21,8 +18,8 @@ use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
     objects::{ObjectView, Reading, read_row},
-    ownership::MOST_CLAIMS,
     presence::{Named, Of},
+    sayings::{Sayings, Walks},
     values::ClaimValue,
     vault::damaged,
 };
@@ -91,6 +88,7 @@ pub struct Looks<'a> {
     store: &'a Store,
     observables: Option<DBRawIterator<'a>>,
     by_id: Option<DBRawIterator<'a>>,
+    walks: Walks,
     reading: Reading<'a>,
     /// Rows that were read before they are asked for, and which of them are not there.
     ahead: BTreeMap<(GroupId, Timestamp), Option<Arc<ObjectView>>>,
@@ -204,32 +202,22 @@ impl<'a> Looks<'a> {
         Ok(Entered::shared(&by_member, most.all, more))
     }
 
-    /// When each row of an object was added, and who claims it, without opening any.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn claims_of(&mut self, group: GroupId, id: &str) -> Result<Vec<(Timestamp, MemberId)>, ReadError> {
+    /// Who says an object, and when, without opening any of it. However long that takes, it does once.
+    pub(super) fn sayings(&mut self, group: GroupId, id: &str) -> Result<Arc<Sayings>, ReadError> {
         let store = self.store;
-        let prefix = Key::group(group).bytes(&store.object_tag(group, id)).done();
-        let mut claims = Vec::new();
-        if store.db.presence.lacks(Of::Object, &prefix) {
-            return Ok(claims);
+        let object = Key::group(group).bytes(&store.object_tag(group, id)).done();
+        if let Some(known) = self.walks.known(&object) {
+            return Ok(known);
+        }
+        if store.db.presence.lacks(Of::Object, &object) {
+            return Ok(Arc::default());
         }
         let rows = self.by_id.get_or_insert_with(|| store.db.searched(Cf::ById));
-        rows.seek(&prefix);
-        while claims.len() < MOST_CLAIMS
-            && let Some((key, value)) = rows.item().filter(|(key, _)| key.starts_with(&prefix))
-        {
-            let fault = || damaged(Cf::ById, key, "does not decode");
-            let claim = ClaimValue::decode(value).map_err(|_| fault())?;
-            let member = MemberId::try_from(claim.member.as_slice()).map_err(|_| fault())?;
-            claims.push((Timestamp::from_micros(claim.date_added), member));
-            rows.next();
-        }
-        store.db.ended(rows)?;
-        claims.sort_unstable();
-        claims.dedup();
-        Ok(claims)
+        self.walks.walk(&store.db, rows, object)
+    }
+
+    pub(super) const fn store(&self) -> &'a Store {
+        self.store
     }
 
     /// Whether all that is said of an object is the row of this date, by one member; opens nothing. Of a row that is newer than what
@@ -309,7 +297,14 @@ impl Store {
     /// Looks to come.
     #[must_use]
     pub const fn looks(&self) -> Looks<'_> {
-        Looks { store: self, observables: None, by_id: None, reading: Reading::new(), ahead: BTreeMap::new() }
+        Looks {
+            store: self,
+            observables: None,
+            by_id: None,
+            walks: Walks::new(),
+            reading: Reading::new(),
+            ahead: BTreeMap::new(),
+        }
     }
 
     /// One look: [`Looks::entered`].
@@ -318,14 +313,6 @@ impl Store {
     /// [`ReadError`].
     pub fn entered(&self, group: GroupId, kind: &str, value: &str, most: Most) -> Result<Entered, ReadError> {
         self.looks().entered(group, kind, value, most)
-    }
-
-    /// One look: [`Looks::claims_of`].
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn claims_of(&self, group: GroupId, id: &str) -> Result<Vec<(Timestamp, MemberId)>, ReadError> {
-        self.looks().claims_of(group, id)
     }
 
     fn prefix(&self, group: GroupId, kind: &str, value: &str) -> Prefix {
@@ -389,13 +376,13 @@ mod tests {
         let most = Most { by_member: 1, all: 1 };
         let mut looks = store.looks();
         assert_eq!(looks.entered(GROUP, "ipv4-addr", "198.51.100.8", most).unwrap(), Entered::default());
-        assert_eq!(looks.claims_of(GROUP, "indicator--b").unwrap(), []);
+        assert!(!looks.is_said(GROUP, "indicator--b").unwrap());
         assert!(looks.is_single(GROUP, "indicator--a"));
         assert!(looks.observables.is_none() && looks.by_id.is_none());
         let found = looks.entered(GROUP, "ipv4-addr", "198.51.100.7", most).unwrap().dates;
         assert!(looks.object_at(GROUP, found[0]).unwrap().is_some());
         assert!(looks.reading.asked_nobody_else(), "nobody else says it");
-        assert_eq!(looks.claims_of(GROUP, "indicator--a").unwrap().len(), 1);
+        assert!(looks.is_said(GROUP, "indicator--a").unwrap());
     }
 
     #[test]

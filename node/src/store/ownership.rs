@@ -21,7 +21,6 @@ use super::{
     ReadError,
     columns::Cf,
     db::Db,
-    observables::Entered,
     values::{ClaimValue, ObjectValue},
     vault::damaged,
 };
@@ -30,8 +29,9 @@ use super::{
 /// nodes would disagree on ordinary days; above, backdating pays.
 const LATE: Duration = Duration::from_secs(15 * 60);
 
-/// Entries of one object that are read, and not opened, to find out whose it is. Too low ⇒ whoever says an object often has nobody
-/// own it, too high ⇒ a look at such an object takes longer than a tenth of a second.
+/// Entries of one object that are read, and not opened, to decide by them: whose it is, and whether anything was said of it
+/// since somebody looked. Too low ⇒ whoever says an object often has nobody own it, too high ⇒ each decision that the writer makes
+/// on such an object holds it up for longer than a tenth of a second.
 pub(crate) const MOST_CLAIMS: usize = if cfg!(test) { 2_048 } else { 65_536 };
 
 /// Rows opened to find out whose an object is: more than members ever say one. Too low ⇒ of an object that many say nobody knows
@@ -100,6 +100,7 @@ pub fn owner(rows: impl IntoIterator<Item = Claimed>) -> Option<MemberId> {
 pub(super) struct Claims {
     /// When each row was added, and which members say it, oldest first.
     pub(super) said: BTreeSet<(u64, Vec<u8>)>,
+    entries: usize,
     /// There may be more.
     is_cut: bool,
 }
@@ -110,14 +111,20 @@ impl Claims {
         rows: impl Iterator<Item = Result<(K, V), ReadError>>,
     ) -> Result<Self, ReadError> {
         let mut claims = Self::default();
-        for (n, row) in rows.enumerate() {
+        for row in rows {
             let (key, value) = row?;
             let entry = ClaimValue::decode(value.as_ref())
                 .map_err(|_| damaged(Cf::ById, key.as_ref(), "does not decode"))?;
-            claims.is_cut |= n >= MOST_CLAIMS;
-            claims.said.insert((entry.date_added, entry.member));
+            claims.add(entry.date_added, entry.member);
         }
         Ok(claims)
+    }
+
+    /// One more entry: by whom, and when its row was added.
+    pub(super) fn add(&mut self, date: u64, member: Vec<u8>) {
+        self.is_cut |= self.entries >= MOST_CLAIMS;
+        self.entries += 1;
+        self.said.insert((date, member));
     }
 
     /// By what is stored, of the object with this place in [`Cf::ById`].
@@ -128,16 +135,6 @@ impl Claims {
     /// Whether these are all.
     pub(super) const fn are_all(&self) -> bool {
         !self.is_cut
-    }
-
-    /// When rows were added, at most so many: the newest of each member in turn, so that nobody's are crowded out.
-    pub(super) fn newest(&self, most: usize) -> impl Iterator<Item = u64> + use<> {
-        let mut by_member: BTreeMap<&[u8], Vec<u64>> = BTreeMap::new();
-        for (date, member) in self.said.iter().rev() {
-            by_member.entry(member.as_slice()).or_default().push(*date);
-        }
-        let by_member: Vec<Vec<u64>> = by_member.into_values().collect();
-        Entered::shared(&by_member, most, false).dates.into_iter().map(Timestamp::as_micros)
     }
 }
 

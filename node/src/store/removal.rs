@@ -24,7 +24,7 @@ use prost::Message;
 use super::{
     ReadError,
     columns::{self, Cf},
-    embargo,
+    embargo::{self, Lapsed},
     feed::Feed,
     messages,
     objects::{self, MAX_VERSIONS},
@@ -134,7 +134,7 @@ pub(super) fn take_away(
             drop_entry(txn, group, date, &value, member)?;
         }
         if let Some(saying) = saying {
-            embargo::lift(txn, group, date, &value, &saying)?;
+            embargo::lift(txn, &Lapsed { group, date, value: &value, saying: &saying })?;
         }
     }
     if end == End::Hidden {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use belfry_proto::{
     envelope::{LIFTED_WITHIN, Word},
-    id::PublicationId,
     schema::{WithdrawalGround, WithdrawalMode},
     time::Timestamp,
 };
@@ -14,7 +13,8 @@ use super::*;
 use crate::{
     heard::{Hellos, VouchedClock},
     rows,
-    store::{Conditions, EnvelopeRow, ObjectRow, OpenedRows, Withdraws},
+    store::{EnvelopeRow, OpenedRows, Withdraws},
+    testing::said::indicator,
 };
 
 const DAY: i64 = 24 * 3_600_000_000;
@@ -158,39 +158,9 @@ async fn by_a_clock_that_is_doubted_no_embargo_ends() {
     let [alice, _bob, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
     let receiver = Receiver::start(Site::new(&coalition, &carol).await, &alice);
     let message = coalition.messages(&alice, CIDR, None, 1).remove(0);
-    let (header, id, now) = (message.header(), message.message_id(), clock::now());
-    let until = now.saturating_add(Duration::from_secs(2));
-    let row =
-        rows::envelope(header, id, message.bytes(), true, MessageState::Opened, now, header.roster.height);
-    let object = ObjectRow {
-        id: "indicator--a".to_owned(),
-        kind: "indicator".to_owned(),
-        version: String::new(),
-        tlp: schema::Tlp::Green,
-        revoked: false,
-        raw: b"{}".to_vec(),
-        created_by: None,
-        pap: 0,
-        stated: None,
-        observables: Vec::new(),
-    };
-    let content = OpenedRows {
-        publication: PublicationId::ZERO,
-        part: 1,
-        parts: 1,
-        member: row.member,
-        serial: row.serial,
-        message: id,
-        created: now,
-        purpose: 1,
-        classes: Vec::new(),
-        recipients: false,
-        conditions: Conditions { embargo_until: until.as_micros(), ..Conditions::default() },
-        objects: vec![object],
-    };
-    let change = Change::Envelope(Box::new(EnvelopeRow { content: Some(content), ..row }));
-    let store = &receiver.site.store;
-    store.commit(change).await.unwrap();
+    let (until, store) = (clock::now().saturating_add(Duration::from_secs(2)), &receiver.site.store);
+    let embargoed = |content: &mut OpenedRows| content.conditions.embargo_until = until.as_micros();
+    receiver.site.say(&message, vec![indicator("")], embargoed).await;
     let before = store.feed_bounds().unwrap();
     eventually("the end of the embargo", async || clock::now() > until).await;
     let hellos = watch::Sender::new(Hellos::told(&[]));

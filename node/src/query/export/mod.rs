@@ -205,7 +205,7 @@ impl Inner {
             let page = self.store.page(group, &query)?;
             for row in page.rows.into_iter().filter_map(|row| admit(principal, row)) {
                 let tag = self.tag_of(&row);
-                if survey.is_repeated(&tag) && !in_force.is(tag, &row)? {
+                if survey.is_repeated(&tag) && !in_force.is(&mut looks, tag, &row)? {
                     continue;
                 }
                 if let Some((released, indicator, values)) = gathering.takes(row) {

@@ -68,12 +68,13 @@ impl Inner {
         let policy = Policy { purpose: Use::Detect, ..*policy };
         let mut found: BTreeMap<String, Released> = BTreeMap::new();
         let mut changes: Option<Timestamp> = None;
+        let mut looks = self.store.looks();
         for (id, group) in wanted {
             if found.contains_key(&id) || found.len() >= MOST {
                 continue;
             }
             // The newest that may: the same words may have been said under several markings.
-            let said = claims::shown(self.claimed(principal, group, &id)?)
+            let said = claims::shown(self.claimed(&mut looks, principal, group, &id)?)
                 .into_iter()
                 .rev()
                 .filter(|row| !row.is_tombstone());

@@ -27,7 +27,10 @@ use belfry_proto::{
 
 use super::{Found, Wanted, Warning, Within};
 use crate::{
-    query::{Inner, Principal, QueryError, Readable, Shown, authorise::admit, lists::Loaded, said::Said},
+    query::{
+        Inner, Principal, QueryError, Readable, Shown, authorise::admit, claims::InForce, lists::Loaded,
+        said::Said,
+    },
     store::{Entered, Looks, Most, Sought},
 };
 
@@ -295,11 +298,12 @@ impl Inner {
     pub(super) fn look_up(&self, asking: &Asking<'_>, wanted: Vec<Wanted>) -> Result<Vec<Found>, QueryError> {
         let question = Question::of(wanted.into_iter(), asking.within.around);
         let (groups, mut looks) = (self.groups_of(asking), self.store.looks());
+        let mut in_force = InForce::of(self, asking.principal);
         let (mut left, mut most) = (question.values.as_slice(), question.values.len());
         let mut found = Vec::with_capacity(left.len());
         while !left.is_empty() {
             let (values, rows) = step(&mut looks, &groups, left, most)?;
-            found.extend(self.told_of(asking, &mut looks, &groups, (values, &rows))?);
+            found.extend(self.told_of(asking, (&mut looks, &mut in_force), &groups, (values, &rows))?);
             left = left.get(values.len()..).unwrap_or_default();
             // Few of which much is known may stand before many of which little is.
             most = values.len().saturating_mul(2);
@@ -311,7 +315,7 @@ impl Inner {
     fn told_of(
         &self,
         asking: &Asking<'_>,
-        looks: &mut Looks<'_>,
+        (looks, in_force): (&mut Looks<'_>, &mut InForce<'_>),
         groups: &[GroupId],
         (values, rows): (&[Value], &[Rows]),
     ) -> Result<Vec<Found>, QueryError> {
@@ -324,7 +328,7 @@ impl Inner {
             let (mut answer, mut hits) = (value.found(asking.lists), Vec::new());
             for (group, rows) in groups.iter().zip(left) {
                 answer.more |= rows.is_cut;
-                self.naming(looks, asking.principal, *group, value.sought(), &rows.dates, &mut hits)?;
+                self.naming(looks, in_force, *group, value.sought(), &rows.dates, &mut hits)?;
             }
             hits.retain(|hit| hit.row.is_meant(&asking.within.stated));
             answer.fill(asking.roster, &value.observable, hits, asking.now);
@@ -362,14 +366,14 @@ impl Inner {
     pub(in crate::query) fn hits(
         &self,
         looks: &mut Looks<'_>,
-        principal: &Principal,
+        in_force: &mut InForce<'_>,
         group: GroupId,
         observable: &Observable,
         hits: &mut Vec<Hit>,
     ) -> Result<(), QueryError> {
         let of_one = std::iter::once((observable, None));
         for rows in rows(looks, &[group], of_one, usize::MAX)?.unwrap_or_default() {
-            self.naming(looks, principal, group, (observable, None), &rows.dates, hits)?;
+            self.naming(looks, in_force, group, (observable, None), &rows.dates, hits)?;
         }
         Ok(())
     }
@@ -378,14 +382,15 @@ impl Inner {
     fn naming(
         &self,
         looks: &mut Looks<'_>,
-        principal: &Principal,
+        in_force: &mut InForce<'_>,
         group: GroupId,
         (observable, around): (&Observable, Option<&Around>),
         dates: &[(Timestamp, bool)],
         hits: &mut Vec<Hit>,
     ) -> Result<(), QueryError> {
         // Each object is looked at once, however many versions of it name the value.
-        let (mut seen, mut in_force) = (BTreeSet::new(), BTreeMap::new());
+        let (mut seen, mut looked_at) = (BTreeSet::new(), BTreeMap::new());
+        let principal = in_force.principal();
         // Of these nobody is known to be the owner: what one says stands beside what others do.
         let mut unowned = BTreeSet::<String>::new();
         for (date, is_exact) in dates.iter().copied() {
@@ -403,11 +408,11 @@ impl Inner {
             let row = if is_fact {
                 Some(row)
             } else {
-                match in_force.remove(&key) {
+                match looked_at.remove(&key) {
                     Some(known) => known,
                     None => {
                         let member = row.member();
-                        let (found, is_owners) = self.in_force(looks, principal, row)?;
+                        let (found, is_owners) = in_force.version(looks, row)?;
                         if !is_owners {
                             unowned.insert(key.0.clone());
                             key.1 = Some(member);
@@ -417,7 +422,7 @@ impl Inner {
                 }
             };
             let Some(row) = row else {
-                in_force.insert(key, None);
+                looked_at.insert(key, None);
                 continue;
             };
             let is_newest = row.date_added() == date;
@@ -435,7 +440,7 @@ impl Inner {
                 hits.push(Hit { row, matched, said });
             } else if !is_fact {
                 // Another row of it may name the value.
-                in_force.insert(key, Some(row));
+                looked_at.insert(key, Some(row));
             }
         }
         Ok(())

@@ -107,6 +107,42 @@ fn of_an_object_that_is_said_more_often_than_is_looked_at_nobody_is_told_to_be_t
     assert_eq!(store.versions_by(GROUP, "indicator--a", MemberId::new([3; 16])).unwrap().len(), 1);
 }
 
+/// Where the entries of one object lie is chance, so there are many of whom each has to be shown.
+#[test]
+fn however_many_entries_an_object_has_no_members_only_word_is_missed() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let members = 10..30_u8;
+    commit(&store, says(1, 2, 0..MOST_CLAIMS));
+    for (n, member) in (2..).zip(members.clone()) {
+        commit(&store, says(n, member, [MOST_CLAIMS + usize::from(member)]));
+    }
+    commit(&store, says(100, 2, 2 * MOST_CLAIMS..3 * MOST_CLAIMS));
+    let found = store.versions_of(GROUP, "indicator--a").unwrap();
+    assert!(!found.tell_owner && found.rows.len() <= MAX_VERSIONS);
+    for member in members {
+        let member = MemberId::new([member; 16]);
+        let said: Vec<_> = found.rows.iter().filter(|row| row.member == member).collect();
+        assert_eq!(
+            said,
+            store.versions_by(GROUP, "indicator--a", member).unwrap().iter().collect::<Vec<_>>()
+        );
+        assert_eq!(said.len(), 1);
+    }
+    let flooded: Vec<&str> = found
+        .rows
+        .iter()
+        .filter(|row| row.member == MemberId::new([2; 16]))
+        .map(|row| row.version.as_str())
+        .collect();
+    assert_eq!(flooded.first(), Some(&"2026-01-01T00:00:00.000000Z"), "what one said first");
+    assert_eq!(
+        flooded.last().copied(),
+        Some(format!("2026-01-01T00:00:00.{:06}Z", 3 * MOST_CLAIMS - 1).as_str())
+    );
+    assert_eq!(found.until, found.rows.last().unwrap().date_added);
+}
+
 #[test]
 fn a_damaged_row_is_an_error_that_names_it() {
     let folder = TempDir::new().unwrap();

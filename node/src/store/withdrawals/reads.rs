@@ -204,7 +204,7 @@ impl Store {
     }
 
     /// When the rows of an object that a member says were added: each has an entry of every member that says it.
-    pub(in crate::store) fn dates_said_by(
+    fn dates_said_by(
         &self,
         group: GroupId,
         object: &str,

@@ -109,7 +109,7 @@ impl Applier {
             Change::Draft(row) => drafts::queue(txn, &row),
             Change::Drafts { rows, given } => match given {
                 Some(given) if !basis::is_so(txn, &given)? => Ok(Committed::Outdated),
-                _ => drafts::queue_all(txn, &rows),
+                _ => drafts::queue_all(txn, rows),
             },
             Change::Flushed { publication, envelopes: rows } => {
                 self.flushed(txn, publication, &rows, envelopes)

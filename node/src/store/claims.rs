@@ -16,7 +16,7 @@ use super::{
     columns::{self, Cf, Key},
     embargo,
     feed::Feed,
-    objects,
+    leaving, objects,
     rows::{ObjectRow, OpenedRows},
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
@@ -151,7 +151,7 @@ pub(super) fn enter(
 ) -> Result<(), ReadError> {
     for claim in claims {
         embargo::note(txn, claim.embargo_until, claim.message);
-        let place = match place(txn, &claim)? {
+        let place = match settled(txn, group, &claim)? {
             Place::Known(known) => {
                 if !said.dates.contains(&known.date_added) {
                     join(txn, &claim, &known);
@@ -186,6 +186,20 @@ struct Known {
     differs: bool,
     /// The claiming member has no entry of its own yet.
     is_new_member: bool,
+}
+
+/// Where this claim goes, once what would have it join a row that is on its way out took that away.
+fn settled(txn: &mut Txn<'_>, group: GroupId, claim: &Claim) -> Result<Place, ReadError> {
+    loop {
+        let place = place(txn, claim)?;
+        // Each time the row is another message's, or gone.
+        if let Place::Known(known) = &place
+            && leaving::let_go(txn, group, known.date_added)?
+        {
+            continue;
+        }
+        return Ok(place);
+    }
 }
 
 /// Where this claim goes.

@@ -13,6 +13,7 @@ use rocksdb::{
 use super::{
     columns::Cf,
     error::{ReadError, WriteError},
+    leaving::Leaving,
     presence::Presence,
     revision::Revisions,
     unsure::Clock,
@@ -30,6 +31,8 @@ pub(super) struct Db {
     pub(super) revisions: Revisions,
     /// What is not there without a look; of a database that no [`Store`](super::Store) has open it knows nothing.
     pub(super) presence: Presence,
+    /// Messages whose rows nobody is shown although they are there.
+    pub(super) leaving: Leaving,
     /// Whether any withdrawal names anything: nearly all messages are asked for it, and most stores have none.
     pub(super) has_withdrawals: AtomicBool,
     /// By which is noted when something came.
@@ -44,6 +47,7 @@ impl Db {
             path: path.to_owned(),
             revisions: Revisions::default(),
             presence: Presence::default(),
+            leaving: Leaving::default(),
             has_withdrawals: AtomicBool::new(true),
             clock: Mutex::new(Clock::Own),
         }

@@ -102,10 +102,12 @@ pub(super) fn queue(txn: &mut Txn<'_>, row: &DraftRow) -> Result<Committed, Writ
     Ok(Committed::Done)
 }
 
-/// Queues several that are one deed: all of them, or none.
-pub(super) fn queue_all(txn: &mut Txn<'_>, rows: &[DraftRow]) -> Result<Committed, WriteError> {
+/// Queues several that are one deed: all of them, or none. They are one batch, of which only packed values are left when each was
+/// put; what they hold is bounded where they are made (`MAX_BUNDLE` for one, `MAX_IMPORT_OBJECTS` for an import, `MAX_AGAIN` for
+/// a withdrawal).
+pub(super) fn queue_all(txn: &mut Txn<'_>, rows: Vec<DraftRow>) -> Result<Committed, WriteError> {
     // All are looked at before anything is put.
-    for row in rows {
+    for row in &rows {
         if let Some(tag) = idempotency_tag(txn, row)
             && txn.get(Cf::Idempotency, &tag)?.is_some()
         {
@@ -113,7 +115,7 @@ pub(super) fn queue_all(txn: &mut Txn<'_>, rows: &[DraftRow]) -> Result<Committe
         }
     }
     for row in rows {
-        queue(txn, row)?;
+        queue(txn, &row)?;
     }
     Ok(Committed::Done)
 }

@@ -15,9 +15,10 @@ use super::{
     apply::Applier,
     change::Committed,
     columns::{self, Cf},
+    leaving::{self, MOST_TAKEN},
     messages::{self, stored},
     opening,
-    removal::{self, End},
+    removal::End,
     rows::{CheckedLog, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
     values::EnvelopeValue,
@@ -28,8 +29,10 @@ use super::{
 impl Applier {
     /// Hides, shows, promotes, and ends the judgement if this is the last of it and the log is as it was.
     pub(super) fn judged(&mut self, txn: &mut Txn<'_>, judged: JudgedLog) -> Result<Committed, WriteError> {
+        let mut taken = 0;
         for (message, state) in judged.hide {
-            hide(txn, message, state)?;
+            // Of those behind a bounded number of rows all rows are still there, and nobody is shown them.
+            taken += hide(txn, message, state, MOST_TAKEN.saturating_sub(taken))?;
         }
         for message in judged.show {
             show(txn, message)?;
@@ -123,21 +126,27 @@ impl Applier {
     }
 }
 
-fn hide(txn: &mut Txn<'_>, message: MessageId, state: MessageState) -> Result<(), WriteError> {
+/// Gives how many rows of objects that touched.
+fn hide(
+    txn: &mut Txn<'_>,
+    message: MessageId,
+    state: MessageState,
+    most: usize,
+) -> Result<usize, WriteError> {
     let mut stored = stored(txn, message)?;
     let before = stored.value.state();
     if before == state {
-        return Ok(());
+        return Ok(0);
     }
     let group = stored.group;
     opening::stop_waiting(txn, message, &stored.value);
     let author = withdrawals::author(message, &stored.value)?;
-    removal::take_away(txn, group, author, message, End::Hidden)?;
+    let taken = leaving::take_away(txn, (group, author), message, End::Hidden, most)?;
     txn.shift(&stored.place, Some(before), state);
     stored.value.set_state(state, None);
     withdrawals::says_otherwise(txn, &stored.value);
     stored.put(txn);
-    Ok(())
+    Ok(taken)
 }
 
 /// Takes a message out of hiding; its content follows when it is opened again.

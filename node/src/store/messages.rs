@@ -53,7 +53,7 @@ pub(super) fn put_place(txn: &mut Txn<'_>, message: MessageId, place: &[u8]) -> 
     Ok(())
 }
 
-/// Dates of the rows a message says, as author or reporter.
+/// Dates of the rows a message says, as author or reporter; none of those that are to go.
 pub(super) fn dates_of(txn: &Txn<'_>, message: MessageId) -> Result<Vec<u64>, ReadError> {
     Ok(said_by(txn, message)?.dates)
 }

@@ -7,7 +7,7 @@
 //!
 //! A batch is written whole or not at all: killed at any point, a database is of one version or of the next, and the next
 //! start goes on from there. A step that changes more than one batch should hold writes ahead into a column of its own,
-//! which the older version does not read, in as many batches as it takes; its last batch, with the version, is what makes
+//! or a field, which the older version does not read, in as many batches as it takes; its last batch, with the version, is what makes
 //! them count. Killed before, it begins anew, over what it wrote ahead; one that reads for minutes goes on where it was
 //! ([`embargoes`]).
 //!
@@ -108,9 +108,15 @@ fn through<'s>(
     Ok(())
 }
 
+/// Rows of logs written ahead in one batch: a few hundred bytes each, and a member may open many logs. Too low ⇒ it waits for the disk
+/// each time, too high ⇒ memory.
+const LOGS_AHEAD: usize = if cfg!(test) { 4 } else { 4096 };
+
 /// 8 → 9: a log's row says how many bytes its entries take. Those above it are followed at start, as ever
 /// ([`super::logs`]).
-fn bytes_of_logs(db: &Db, _: &Write<'_>) -> Result<WriteBatch, OpenError> {
+///
+/// Written ahead where it will stand: version 8 passes that field over. Killed, it begins anew and finds the same.
+fn bytes_of_logs(db: &Db, write: &Write<'_>) -> Result<WriteBatch, OpenError> {
     let mut batch = WriteBatch::default();
     for row in db.scan(Cf::Logs, &[], &[]) {
         let (key, value) = row?;
@@ -129,6 +135,9 @@ fn bytes_of_logs(db: &Db, _: &Write<'_>) -> Result<WriteBatch, OpenError> {
             }
         }
         batch.put_cf(db.cf(Cf::Logs), &key, log.encode_to_vec());
+        if batch.len() >= LOGS_AHEAD {
+            write(std::mem::take(&mut batch))?;
+        }
     }
     Ok(batch)
 }

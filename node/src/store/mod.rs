@@ -13,8 +13,8 @@
 //!
 //! - what comes in: `envelopes` (an entry's place, `links` to its neighbours, `logs`), `parking`, `opening`,
 //!   `claims` of objects, whose they are (`ownership`) and their order in the `feed`
-//! - what goes out of sight again: `judged`, `withdrawals`, `retention`, by way of `removal`; what comes into the sight of
-//!   readers outside: `embargo`
+//! - what goes out of sight again: `judged`, `withdrawals`, `retention`, by way of `leaving` (a message) and `removal` (its
+//!   rows); what comes into the sight of readers outside: `embargo`
 //! - what is this node's own: `drafts`, `keys`, `tokens`, `cursors`
 //! - what all members hold: `admin`
 //!
@@ -43,6 +43,7 @@ mod frontiers;
 mod heal;
 mod judged;
 mod keys;
+mod leaving;
 mod links;
 mod logs;
 mod messages;

@@ -20,6 +20,7 @@ use super::{
     columns::{self, Cf, Key},
     db::Db,
     embargo::Known,
+    leaving,
     observables::Most,
     presence::Of,
     purge,
@@ -180,7 +181,7 @@ const MOST_PLACES: usize = 64;
 
 /// Notes that rows of a message lie at these dates no more.
 pub(super) fn left(txn: &mut Txn<'_>, group: GroupId, said: &mut DatesValue, dates: &[u64]) {
-    let most = MOST_PLACES.max(4 * dates.len().max(said.dates.len()));
+    let most = MOST_PLACES.max(4 * dates.len().max(said.dates.len()).max(said.goes.len()));
     said.was.extend(dates);
     let over = said.was.len().saturating_sub(most);
     for date in said.was.drain(..over) {
@@ -227,15 +228,16 @@ impl Reading<'_> {
     }
 }
 
-/// What is stored at a date.
+/// What is stored at a date, and stays.
 pub(super) fn stored(db: &Db, group: GroupId, date: u64) -> Result<Option<ObjectValue>, ReadError> {
     let key = columns::object(group, date);
     let Some(plain) = db.get_sealed(Cf::Objects, &key)? else { return Ok(None) };
     let value = ObjectValue::decode(plain.as_slice());
-    value.map(Some).map_err(|_| damaged(Cf::Objects, &key, "does not decode"))
+    let value = value.map_err(|_| damaged(Cf::Objects, &key, "does not decode"))?;
+    leaving::left_of(db, (group, date), value)
 }
 
-/// A row; `None` if it only stands for another.
+/// A row; `None` if it only stands for another, or goes with its message.
 pub(super) fn read_row<'a>(
     db: &'a Db,
     reading: &mut Reading<'a>,
@@ -249,8 +251,9 @@ pub(super) fn read_row<'a>(
     if value.stands_for > 0 {
         return Ok(None);
     }
+    let Some(value) = leaving::left_of(db, (group, date), value)? else { return Ok(None) };
     let Reporters { members, asked, stated, is_cut } =
-        reporters(db, &mut reading.reporters, group, date, &value.member)?;
+        reporters(db, &mut reading.reporters, (group, date), &value)?;
     Ok(Some(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
@@ -295,9 +298,8 @@ struct Reporters {
 fn reporters<'a>(
     db: &'a Db,
     rows: &mut Option<DBRawIterator<'a>>,
-    group: GroupId,
-    date_added: u64,
-    author: &[u8],
+    (group, date_added): (GroupId, u64),
+    said: &ObjectValue,
 ) -> Result<Reporters, ReadError> {
     let prefix = columns::object(group, date_added);
     let mut found = Reporters::default();
@@ -309,9 +311,11 @@ fn reporters<'a>(
     for _ in 0..MAX_SAYINGS {
         let Some((key, sealed)) = rows.item().filter(|(key, _)| key.starts_with(&prefix)) else { break };
         let fault = |what| damaged(Cf::Reporters, key, what);
-        let (member, _, differs) = columns::read_reporter(key).ok_or_else(|| fault("has no member"))?;
-        if !differs {
-            if member.as_ref() != author && found.members.last() != Some(&member) {
+        let (member, message, differs) = columns::read_reporter(key).ok_or_else(|| fault("has no member"))?;
+        // What goes says nothing, and what stands in its place says it there.
+        let counts = said.message != message.as_ref() && !db.leaving.has(message);
+        if !differs && counts {
+            if said.member != member.as_ref() && found.members.last() != Some(&member) {
                 found.members.push(member);
             }
             let plain = db.vault.open(Cf::Reporters, key, sealed)?;

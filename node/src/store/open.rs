@@ -59,6 +59,7 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
         migrate::run(&db, from)?;
     }
     checkpoint::settle(&db)?;
+    db.leaving.load(&db)?;
     let first = db.scan(Cf::Withdrawals, &[], &[]).next().transpose()?;
     db.has_withdrawals.store(first.is_some(), Ordering::Relaxed);
     Ok(db)

@@ -5,6 +5,8 @@
 //!         ├─ is opened later ───────────┴─▶ closed: not for this node, or unreadable
 //!         └─ hidden ─▶ shown again ─▶ is opened later, or waits for its key once more
 //! ```
+//!
+//! What is shown again while rows of it are still on their way out ([`super::leaving`]) is opened when they are gone.
 
 use belfry_proto::id::{GroupId, KeyId, MemberId, MessageId};
 
@@ -14,6 +16,7 @@ use super::{
     claims::{self, Claim},
     columns::{self, Cf},
     feed::Feed,
+    leaving,
     messages::{self, stored},
     removal,
     rows::MessageState,
@@ -36,6 +39,12 @@ pub(super) fn open(
     if !state.may_show() || state == MessageState::Opened && !is_restored {
         return Ok(Committed::Duplicate);
     }
+    if leaving::end_of(txn, message.as_ref())?.is_some() {
+        // What it said before goes first; whoever takes the last of that away has it opened.
+        txn.put(Cf::Reopen, message.to_vec(), Vec::new());
+        return Ok(Committed::Duplicate);
+    }
+    txn.shows(message);
     let group = stored.group;
     if state != MessageState::Opened {
         txn.shift(&stored.place, Some(state), MessageState::Opened);

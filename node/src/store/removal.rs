@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The envelope stays, and with it everything: showing a message again opens it again. What is taken away goes
-//! in the batch of the change that hides, and so does the note; a crash between it and the rest costs nothing.
+//! in the batch of the change that hides, or by and by behind a mark ([`super::leaving`]), each row with its note; a crash between
+//! it and the rest costs nothing.
 
 use std::{cmp::Ordering, collections::BTreeSet};
 
@@ -30,12 +31,13 @@ use super::{
     objects::{self, MAX_VERSIONS},
     ownership::{Claims, MOST_CLAIMS},
     txn::Txn,
-    values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
+    values::{ClaimValue, ObjectValue, ReporterValue},
     vault::damaged,
 };
 
-/// Entries under one version of one object that are looked at; one a member, and so bounded by the roster.
-const MAX_ENTRIES: usize = 4096;
+/// Entries under one version of one object that are looked at, and messages that say a row besides the first; entries are one a
+/// member, and so bounded by the roster.
+pub(super) const MAX_ENTRIES: usize = 4096;
 
 /// How an object ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +57,12 @@ impl End {
         match number {
             1 => Self::Bare,
             2 => Self::Kept,
+            3 => Self::Aged,
             _ => Self::Hidden,
         }
     }
 
-    const fn number(self) -> u32 {
+    pub(super) const fn number(self) -> u32 {
         match self {
             Self::Hidden => 0,
             Self::Bare => 1,
@@ -105,47 +108,37 @@ fn lost(key: &[u8], plain: &[u8]) -> Result<ObjectValue, ReadError> {
     ObjectValue::decode(plain).map_err(|_| damaged(Cf::Bereft, key, "does not decode"))
 }
 
-/// Takes away everything a message said, and notes which objects that bereaves; gives how many rows that took.
-pub(super) fn take_away(
+/// Takes away what a message says by one row, and notes which object that bereaves; gives how many rows of who says it, too,
+/// were looked at.
+pub(super) fn take_row(
     txn: &mut Txn<'_>,
     group: GroupId,
-    member: MemberId,
-    message: MessageId,
+    date: u64,
+    (member, message): (MemberId, MessageId),
     end: End,
 ) -> Result<usize, ReadError> {
-    let mut said = messages::said_by(txn, message)?;
-    let mut looked_at = said.dates.len();
-    for date in said.dates.clone() {
-        let Some(value) = row(txn, group, date)? else { continue };
-        let others = reporters(txn, group, date)?;
-        looked_at += others.len();
-        let saying = embargo::saying(txn, &value, &others, message)?;
-        if value.message == message.as_ref() {
-            objects::delete_row(txn, group, date, &value, &others);
-            match heir(txn, &others)? {
-                Some((heir, says)) => inherit(txn, group, date, &value, heir, says, &others)?,
-                None => forget(txn, group, date, &value, &others)?,
+    let Some(value) = row(txn, group, date)? else { return Ok(0) };
+    let others = reporters(txn, group, date)?;
+    let saying = embargo::saying(txn, &value, &others, message)?;
+    if value.message == message.as_ref() {
+        match heir(txn, &others, |_| true)? {
+            Some((heir, says)) => inherit(txn, group, date, &value, heir, says)?,
+            None => {
+                objects::delete_row(txn, group, date, &value, &others);
+                forget(txn, group, date, &value, &others)?;
             }
-            note(txn, group, &value, end)?;
-        } else {
-            for other in others.iter().filter(|other| other.message == message) {
-                txn.delete(Cf::Reporters, other.key.clone());
-            }
-            drop_entry(txn, group, date, &value, member)?;
         }
-        if let Some(saying) = saying {
-            embargo::lift(txn, &Lapsed { group, date, value: &value, saying: &saying })?;
-        }
-    }
-    if end == End::Hidden {
-        // Should it be erased some day, the bytes of these rows go, too.
-        let dates = std::mem::take(&mut said.dates);
-        objects::left(txn, group, &mut said, &dates);
+        note(txn, group, &value, end)?;
     } else {
-        said = DatesValue::default();
+        for other in others.iter().filter(|other| other.message == message) {
+            txn.delete(Cf::Reporters, other.key.clone());
+        }
+        drop_entry(txn, group, date, &value, member)?;
     }
-    messages::put_said(txn, message, &said)?;
-    Ok(looked_at)
+    if let Some(saying) = saying {
+        embargo::lift(txn, &Lapsed { group, date, value: &value, saying: &saying })?;
+    }
+    Ok(others.len())
 }
 
 pub(super) struct Reporter {
@@ -167,13 +160,14 @@ pub(super) fn reporters(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Vec<
     .collect()
 }
 
-/// The reporter that becomes the author: of those that say the same bytes, the first to have said them.
-fn heir<'a>(
+/// The reporter that becomes the author: of those that say the same bytes and stay, the first to have said them.
+pub(super) fn heir<'a>(
     txn: &Txn<'_>,
     others: &'a [Reporter],
+    stays: impl Fn(&Reporter) -> bool,
 ) -> Result<Option<(&'a Reporter, ReporterValue)>, ReadError> {
     let mut found: Option<(&Reporter, ReporterValue)> = None;
-    for other in others.iter().filter(|other| !other.differs) {
+    for other in others.iter().filter(|other| !other.differs && stays(other)) {
         let plain = txn.get_sealed(Cf::Reporters, &other.key)?.unwrap_or_default();
         let value = ReporterValue::decode(plain.as_slice())
             .map_err(|_| damaged(Cf::Reporters, &other.key, "does not decode"))?;
@@ -187,18 +181,9 @@ fn heir<'a>(
     Ok(found)
 }
 
-/// Gives a row to another message that says the same bytes. Readers outside go on to meet it where they did: nothing is news to
-/// them but the end of an embargo, and that is due by itself.
-fn inherit(
-    txn: &mut Txn<'_>,
-    group: GroupId,
-    date: u64,
-    before: &ObjectValue,
-    heir: &Reporter,
-    says: ReporterValue,
-    others: &[Reporter],
-) -> Result<(), ReadError> {
-    let row = ObjectValue {
+/// A row as another message's that says the same bytes.
+pub(super) fn inherited(before: &ObjectValue, heir: &Reporter, says: ReporterValue) -> ObjectValue {
+    ObjectValue {
         member: heir.member.to_vec(),
         serial: says.serial,
         message: heir.message.to_vec(),
@@ -208,13 +193,22 @@ fn inherit(
         classes: says.classes,
         conditions: says.conditions,
         ..before.clone()
-    };
-    txn.delete(Cf::Reporters, heir.key.clone());
-    // The heir's own entries are the author's now, and the same.
-    objects::put_row(txn, group, date, &row, others);
-    if row.surfaced > 0 {
-        objects::put_surfaced(txn, group, date, &row);
     }
+}
+
+/// Gives a row to another message that says the same bytes. Readers outside go on to meet it where they did: nothing is news to
+/// them but the end of an embargo, and that is due by itself. So does whoever looks for it: the heir's entries are there.
+fn inherit(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    date: u64,
+    before: &ObjectValue,
+    heir: &Reporter,
+    says: ReporterValue,
+) -> Result<(), ReadError> {
+    let row = inherited(before, heir, says);
+    txn.delete(Cf::Reporters, heir.key.clone());
+    txn.put_sealed(group, Cf::Objects, columns::object(group, date), &row.encode_to_vec());
     match MemberId::try_from(before.member.as_slice()) {
         Ok(author) if author != heir.member => drop_entry(txn, group, date, &row, author),
         _ => Ok(()),
@@ -362,7 +356,7 @@ fn redate(
     }
     for message in says {
         let mut said = messages::said_by(txn, message)?;
-        for date in said.dates.iter_mut().filter(|date| **date == from) {
+        for date in said.dates.iter_mut().chain(&mut said.goes).filter(|date| **date == from) {
             *date = to;
         }
         objects::left(txn, group, &mut said, &[from]);

@@ -19,9 +19,10 @@ use super::{
     apply::Applier,
     change::Committed,
     columns::{self, Cf, Key},
+    leaving::{self, MOST_TAKEN},
     messages::stored,
     opening,
-    removal::{self, End},
+    removal::End,
     rows::{Aged, MessageState},
     txn::Txn,
     values::EnvelopeValue,
@@ -109,7 +110,7 @@ impl Applier {
         }
         let counted = stored.value.counts();
         let author = withdrawals::author(message, &stored.value)?;
-        let looked_at = removal::take_away(txn, stored.group, author, message, End::Aged)?;
+        let looked_at = leaving::take_away(txn, (stored.group, author), message, End::Aged, MOST_TAKEN)?;
         opening::stop_waiting(txn, message, &stored.value);
         if stored.value.has_body {
             withdrawals::strip_stored(txn, &mut stored)?;

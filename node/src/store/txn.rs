@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use belfry_proto::{id::GroupId, time::Timestamp};
+use belfry_proto::{
+    id::{GroupId, MessageId},
+    time::Timestamp,
+};
 use prost::Message;
 
 use super::{
@@ -46,6 +49,8 @@ pub(super) struct Rows {
     columns: [Column; Cf::ALL.len()],
     bytes: usize,
     new_keys: Vec<KeyName>,
+    /// Messages of which readers pass nothing over any more, from this batch on.
+    shown: Vec<MessageId>,
 }
 
 /// A batch that takes shape.
@@ -65,7 +70,12 @@ pub(super) struct Txn<'a> {
 
 impl Rows {
     fn new() -> Self {
-        Self { columns: std::array::from_fn(|_| Column::new()), bytes: 0, new_keys: Vec::new() }
+        Self {
+            columns: std::array::from_fn(|_| Column::new()),
+            bytes: 0,
+            new_keys: Vec::new(),
+            shown: Vec::new(),
+        }
     }
 
     /// Rows of a column that are in here.
@@ -102,6 +112,22 @@ impl Rows {
         self.of(cf).iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key.as_slice())
     }
 
+    /// Rows of a column that are written under keys that begin so.
+    pub(super) fn written_below<'r>(
+        &'r self,
+        cf: Cf,
+        prefix: &'r [u8],
+    ) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
+        let rows = self.of(cf).range(prefix.to_vec()..);
+        let rows = rows.take_while(move |(key, _)| key.starts_with(prefix));
+        rows.filter_map(|(key, row)| Some((key.as_slice(), row.as_deref()?)))
+    }
+
+    /// Messages of which readers pass nothing over any more.
+    pub(super) fn shown(&self) -> &[MessageId] {
+        &self.shown
+    }
+
     /// Writes them and waits for the disk.
     pub(super) fn write(&self, db: &Db) -> Result<(), rocksdb::Error> {
         let rows: usize = self.columns.iter().map(Column::len).sum();
@@ -120,6 +146,7 @@ impl Rows {
         }
         let mut synced = rocksdb::WriteOptions::default();
         synced.set_sync(true);
+        db.leaving.enter(self);
         db.presence.entered(self, || db.rocks.write_opt(batch, &synced))
     }
 }
@@ -238,7 +265,14 @@ impl<'a> Txn<'a> {
     }
 
     pub(super) fn delete(&mut self, cf: Cf, key: Key) {
+        self.rows.bytes += key.len();
         self.set(cf, key, None);
+    }
+
+    /// Has readers pass over nothing of a message any more, once this batch is to be read: what it says is shown again, or is
+    /// gone. Taken back it would do no harm: nothing of it is there then.
+    pub(super) fn shows(&mut self, message: MessageId) {
+        self.rows.shown.push(message);
     }
 
     fn set(&mut self, cf: Cf, key: Key, row: Option<Value>) {

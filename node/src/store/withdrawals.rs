@@ -34,6 +34,7 @@ use super::{
     apply::Applier,
     change::Committed,
     columns::{self, Cf, Key},
+    leaving::{self, MOST_TAKEN},
     messages::{self, Stored, stored},
     opening, purge,
     removal::{self, End},
@@ -257,13 +258,20 @@ impl Applier {
             }
             return Ok(false);
         }
+        let member = author(message, &stored.value)?;
+        if let Some(took) = leaving::go_on(txn, (stored.group, member), message, MOST_TAKEN)? {
+            *looked_at += took;
+            if leaving::end_of(txn, message.as_ref())?.is_some() {
+                // Its row stands again, and all else that is to be known of it waits for that.
+                return Ok(false);
+            }
+        }
         if let Some(by) = stored.value.ended_by().filter(|_| !stored.value.state().may_show())
             && is_standing(txn, by)?
         {
             // Ended for good: whatever else names it, nothing more is to be done.
             return Ok(false);
         }
-        let member = author(message, &stored.value)?;
         let counted = stored.value.counts();
         match ending_of(txn, message, stored.group, member, looked_at)? {
             Some(ending) => *looked_at += end(txn, message, member, &mut stored, &ending, now)?,
@@ -338,17 +346,15 @@ fn end(
     let state = stored.value.state();
     let erases = ending.shreds_at.is_some_and(|at| at <= now);
     let ends_as = if ending.keeps_content { End::Kept } else { End::Bare };
-    let said = messages::said_by(txn, message)?;
-    let mut touched = said.dates.len() + said.was.len();
-    let goes = state.may_show() || !ending.keeps_content && tells(txn, message, stored.group)?;
-    if goes || erases {
+    let mut touched = 0;
+    if state.may_show() || !ending.keeps_content && tells(txn, message, stored.group)? {
+        touched += leaving::take_away(txn, (stored.group, member), message, ends_as, MOST_TAKEN)?;
+    } else if erases {
+        let said = messages::said_by(txn, message)?;
         for date in said.dates.iter().chain(&said.was) {
             purge::put(txn, Cf::Objects, &columns::object(stored.group, *date));
         }
-    }
-    if goes {
-        touched += removal::take_away(txn, stored.group, member, message, ends_as)?;
-    } else if erases {
+        touched += said.dates.len() + said.was.len();
         messages::put_said(txn, message, &DatesValue { was: Vec::new(), ..said })?;
     }
     opening::stop_waiting(txn, message, &stored.value);

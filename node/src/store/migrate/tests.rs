@@ -1,6 +1,6 @@
 //! Old stores, made by taking away what a newer version wrote.
 
-use std::cell::Cell;
+use std::{cell::Cell, collections::BTreeMap};
 
 use belfry_proto::{
     id::{LogId, MemberId, MessageId, PublicationId, Sequence},
@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     clock,
     store::{
-        Aged, Change, Embargo, EnvelopeRow, Store, TokenRow, logs, open,
+        Aged, Change, Embargo, EnvelopeRow, LogRow, Store, TokenRow, logs, open,
         tests::{
             GROUP, commit, draft, envelope, id, master, object, open as opened, owner, page, with_objects,
         },
@@ -205,6 +205,49 @@ fn the_bytes_of_a_log_are_those_of_its_entries_whatever_becomes_of_them() {
     let stripped = schema::Envelope { header: vec![1; 50], ..schema::Envelope::default() }.encoded_len();
     assert_eq!(kept(1), (148 * whole().len() + 2 * stripped + 100) as u64);
     assert_eq!(kept(2), 3 * 100 + 77, "second messages, too");
+}
+
+#[test]
+fn the_bytes_of_many_logs_are_counted_in_bounded_batches_wherever_it_is_killed() {
+    for at in 0.. {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("store");
+        let before = {
+            let store = opened(&folder);
+            for n in 1..=3 * LOGS_AHEAD as u64 + 1 {
+                let of = |n: u64| LogId::new([u8::try_from(n).unwrap(); 32]);
+                let bytes = vec![1; 100 + usize::try_from(n).unwrap()];
+                commit(&store, EnvelopeRow { log: of(n), id: id(n), bytes, ..envelope(1) });
+            }
+            let before = store.all_logs(None);
+            downgraded(&store.db);
+            before
+        };
+        let (db, _) = loop {
+            match open::open_unmigrated(&path, owner(1), &master()) {
+                Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+                other => break other.unwrap(),
+            }
+        };
+        let count = Cell::new(0);
+        let write = |batch: WriteBatch| {
+            assert!(batch.len() <= LOGS_AHEAD + 1, "{}", batch.len());
+            if count.replace(count.get() + 1) == at {
+                return Err(OpenError::InUse { path: path.clone() });
+            }
+            db.rocks.write(batch).unwrap();
+            Ok(())
+        };
+        let is_done = through(&db, [(OLDEST, &STEPS[0])].into_iter(), &write).is_ok();
+        drop(db);
+        let store = opened(&folder);
+        let bytes = |logs: &[LogRow]| logs.iter().map(|log| (log.log, log.bytes)).collect::<BTreeMap<_, _>>();
+        assert_eq!(bytes(&store.all_logs(None)), bytes(&before), "killed at write {at}");
+        if is_done {
+            assert_eq!(at, 4, "three ahead, and the last");
+            return;
+        }
+    }
 }
 
 #[test]

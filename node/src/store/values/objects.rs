@@ -81,6 +81,9 @@ pub(in crate::store) struct DatesValue {
     /// Where rows of it lay before: their bytes may still be in files, and go with it should it be erased.
     #[prost(uint64, repeated, tag = "2")]
     pub(in crate::store) was: Vec<u64>,
+    /// Of rows that are to go; readers pass them over. See [`leaving`](crate::store::leaving).
+    #[prost(uint64, repeated, tag = "3")]
+    pub(in crate::store) goes: Vec<u64>,
 }
 
 /// One claim in the by-id index.

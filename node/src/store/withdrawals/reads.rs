@@ -242,7 +242,8 @@ impl Store {
                 continue;
             }
             let row = columns::object(group, date);
-            if value.member == member.as_ref() && !value.tombstone {
+            let goes = self.db.leaving.hides(&value);
+            if value.member == member.as_ref() && !value.tombstone && !goes {
                 let id = MessageId::try_from(value.message.as_slice());
                 found.insert(id.map_err(|_| damaged(Cf::Objects, &row, "has no id"))?);
             }
@@ -255,7 +256,9 @@ impl Store {
                 let (key, _) = reporter?;
                 let fault = || damaged(Cf::Reporters, &key, "has no member");
                 let (_, message, _) = columns::read_reporter(&key).ok_or_else(fault)?;
-                found.insert(message);
+                if !self.db.leaving.has(message) {
+                    found.insert(message);
+                }
             }
         }
         Ok(found.into_iter().collect())

@@ -3,15 +3,20 @@
 use std::fmt;
 
 use belfry_proto::{
-    crypto::sign::PublicKey,
-    id::GossipId,
+    crypto::{hash, sign::PublicKey},
+    id::{CoalitionId, GossipId},
     schema::{HelloRequest, HelloResponse, KeysRequest, KeysResponse, SyncRequest, SyncResponse},
     topic::Topic,
 };
 use libp2p::{PeerId, gossipsub::MessageId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{address::Address, error::DialFailure, share::Place};
+use super::{
+    address::Address,
+    error::DialFailure,
+    identity,
+    share::{Place, Share},
+};
 
 /// Everything that arrives, one receiver per kind; all of them close when the swarm task ends.
 ///
@@ -50,6 +55,21 @@ pub struct Gossip {
     /// Its forwarder's place in the queue, given back with this.
     #[expect(dead_code, reason = "held, not read")]
     pub(super) place: Place,
+}
+
+impl Gossip {
+    /// One as gossipsub hands it on, without gossipsub: for measurements. Nobody forwards it, whatever the verdict.
+    #[must_use]
+    pub fn unforwarded(
+        coalition: CoalitionId,
+        topic: Topic,
+        from: PublicKey,
+        bytes: Vec<u8>,
+    ) -> Option<Self> {
+        let id = hash::gossip_id(&topic.wire_name(coalition), &bytes);
+        let ticket = Ticket { message: MessageId::new(id.as_bytes()), forwarder: identity::peer_id(&from) };
+        Some(Self { topic, from, id, bytes, ticket, place: Share::default().place(1)? })
+    }
 }
 
 /// The right to judge one gossip message, once. Dropped unused it lets gossipsub forget the message within

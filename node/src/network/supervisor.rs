@@ -57,7 +57,7 @@ pub(super) async fn run(
 ) -> End {
     let mut driver = first;
     let mut restarts = VecDeque::new();
-    let mut is_untold = false;
+    let mut is_restarted = false;
     loop {
         let ended = {
             let running = AssertUnwindSafe(driver.run(&mut commands, &mut verdicts)).catch_unwind();
@@ -66,11 +66,10 @@ pub(super) async fn run(
                 biased;
                 // Must arrive, before any link of this swarm: who is not told believes in connections that are gone. But whoever
                 // reads links may be waiting for an answer of the network first.
-                told = parts.links.send(Link::Restarted), if is_untold => {
+                told = parts.links.send(Link::Restarted), if is_restarted => {
                     if told.is_err() {
                         return End::Panicked;
                     }
-                    is_untold = false;
                     running.as_mut().await
                 }
                 ended = running.as_mut() => ended,
@@ -95,7 +94,7 @@ pub(super) async fn run(
             let standing = parts.standing.lock().unwrap_or_else(PoisonError::into_inner);
             driver.take_up(&standing);
         }
-        is_untold = true;
+        is_restarted = true;
         warn!("the network runs again");
     }
 }

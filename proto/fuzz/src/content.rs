@@ -75,8 +75,8 @@ fn read(object: &Object) {
         assert_found(&observable);
     }
     let _ = about(object.kind(), object.raw());
-    for (observable, _) in Indicator::read(object.raw()).iter().flat_map(Indicator::values) {
-        assert_normal(&observable);
+    for sought in Indicator::read(object.raw()).iter().flat_map(Indicator::sought) {
+        assert_normal(&sought.value);
     }
     let _ = OpinionObject::read(object.raw()).and_then(|said| said.expired());
     // What somebody would have changed is the same object of the same owner, whole, or is refused.

@@ -10,16 +10,18 @@
 //!
 //! Its peak memory is the kernel's word, from the first link to a few seconds into that check.
 //!
-//! **Ingest** (`ratio_to_ingest`, and `readable_ratio_to_ingest` for the other figure): the same envelopes through the ingest
-//! of a node in this process, keys at hand and no network between, as the benchmark `ingest` measures it: what a node makes
-//! of messages that come one by one, at its best, opened and indexed. Rounds alternate.
+//! **Ingest** (`ratio_to_ingest`, and `readable_ratio_to_ingest` for the other figure): the same envelopes on the way that gossip
+//! takes through a node in this process, one by one as gossipsub hands them on, keys at hand and no network between: what a
+//! node makes of gossip at its best, opened and indexed. Rounds alternate. `ratio_to_pages` is to the same envelopes in pages
+//! in which none vouches for another, as the benchmark `ingest` measures them.
 //!
 //! **Gossip over links** (`ratio_to_gossip`), once, at the end: one of the three gossips further messages of the same authors,
 //! never more than [`WINDOW`] ahead of what the new node holds; the others and the new node judge, store and forward them.
 //! Gossip paces itself by design, so this is what messages take on their usual way, not what a node could bear.
 //!
 //! Everything shares this machine: the three that serve take their share of it from the one that is measured, which on few
-//! cores is most of the difference; `cpu_us_per_message` tells what each side took.
+//! cores is most of the difference; `cpu_us_per_message` tells what each side took. With `--apart` both sides have the same
+//! half of the cores, and who serves has the other.
 //!
 //! `--growth` does it for 10,000, 100,000 and 500,000 messages, once each: `time_growth` and `memory_growth` are what a message
 //! takes and the peak at each step, as multiples of the first step's. Linear time and flat memory are ones.
@@ -28,6 +30,7 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -39,7 +42,7 @@ use serde_json::{Value, json};
 use crate::{
     coalition::{Coalition, Member, SLUG},
     idle,
-    ingest::{self, Prepared},
+    ingest::{self, Prepared, Way},
     machine,
     node::Node,
     say, stats,
@@ -78,6 +81,9 @@ pub(crate) struct Arguments {
     /// The binary [default: `belfry` beside this one]
     #[arg(long)]
     belfry: Option<PathBuf>,
+    /// The new node and ingest on the first half of the cores, the three that serve on the others
+    #[arg(long)]
+    apart: bool,
     /// Folder for the databases, on the disk to measure [default: the system's temporary folder]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -107,13 +113,31 @@ struct Load {
     authors: usize,
     rounds: usize,
     gossip: usize,
+    apart: bool,
+}
+
+/// What ingest came to, on one way.
+#[derive(Default)]
+struct Ingested {
+    rates: Vec<f64>,
+    cpu: Vec<f64>,
+}
+
+impl Ingested {
+    fn round(&mut self, prepared: &Prepared, path: &Path, way: Way) -> anyhow::Result<()> {
+        let (messages, before) = (prepared.envelopes.len(), machine::cpu_seconds()?);
+        self.rates.push(rate(messages, ingest::round(prepared, path, way)?.seconds));
+        self.cpu.push(micros(messages, machine::cpu_seconds()? - before));
+        machine::clear(path);
+        Ok(())
+    }
 }
 
 pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
-    let Arguments { messages, authors, rounds, gossip, growth, belfry, dir } = arguments;
+    let Arguments { messages, authors, rounds, gossip, growth, belfry, apart, dir } = arguments;
     let load = match quick {
-        true => Load { messages: 600, authors: 5, rounds: 1, gossip: 40 },
-        false => Load { messages, authors, rounds, gossip },
+        true => Load { messages: 600, authors: 5, rounds: 1, gossip: 40, apart },
+        false => Load { messages, authors, rounds, gossip, apart },
     };
     let belfry = match belfry {
         Some(path) => path,
@@ -142,7 +166,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
 }
 
 fn measure(belfry: &Path, dir: &Path, load: Load, quick: bool) -> anyhow::Result<Step> {
-    let Load { messages, authors, rounds, gossip } = load;
+    let Load { messages, authors, rounds, gossip, apart } = load;
     let mut coalition = Coalition::found()?;
     let newcomer = coalition.admit("Newcomer", Role::Reader)?;
     let holders = (0..HOLDERS)
@@ -157,43 +181,56 @@ fn measure(belfry: &Path, dir: &Path, load: Load, quick: bool) -> anyhow::Result
         prepared.reader = holder.clone();
         let data_dir = folder.path().join(format!("holder-{n}"));
         std::fs::create_dir_all(&data_dir)?;
-        ingest::round(&prepared, &data_dir.join("store"))?;
+        ingest::round(&prepared, &data_dir.join("store"), Way::Pages)?;
     }
     prepared.reader = newcomer.clone();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let nodes = runtime.block_on(start(&prepared.coalition, &holders, folder.path()))?;
-    let (mut stored, mut readable, mut ingested) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut stored, mut readable) = (Vec::new(), Vec::new());
+    let (mut gossip_way, mut pages) = (Ingested::default(), Ingested::default());
     let (mut peaks, mut gossiped) = (Vec::new(), None);
-    let (mut cpu, mut holders_cpu, mut ingest_cpu) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut cpu, mut holders_cpu) = (Vec::new(), Vec::new());
+    let halves = apart.then(machine::Halves::of_this_machine).transpose()?;
     for round in 1..=rounds {
-        for side in 0..2 {
-            if (side + round).is_multiple_of(2) {
-                let place = folder.path().join(format!("new-{round}"));
-                let further = if round == rounds { further.as_slice() } else { &[] };
-                let (done, over_links) =
-                    runtime.block_on(catch_up(&prepared, &newcomer, &nodes, belfry, &place, further))?;
-                machine::clear(&place);
-                stored.push(rate(messages, done.stored));
-                readable.push(rate(messages, done.readable));
-                peaks.push(done.peak);
-                cpu.push(micros(messages, done.cpu));
-                holders_cpu.push(micros(messages, done.holders_cpu));
-                gossiped = over_links;
-            } else {
-                let path = folder.path().join(format!("ingest-{round}"));
-                let before = machine::cpu_seconds()?;
-                ingested.push(rate(messages, ingest::round(&prepared, &path)?.seconds));
-                ingest_cpu.push(micros(messages, machine::cpu_seconds()? - before));
-                machine::clear(&path);
+        for side in 0..3 {
+            let place = folder.path().join(format!("round-{round}-{side}"));
+            match (side + round) % 3 {
+                0 => {
+                    let further = if round == rounds { further.as_slice() } else { &[] };
+                    if let Some(halves) = &halves {
+                        halves.others_for_this_process()?;
+                    }
+                    let sides = (&prepared, &newcomer, nodes.as_slice());
+                    let new = catch_up(sides, (belfry, halves.as_ref()), &place, further);
+                    let (done, over_links) = runtime.block_on(new)?;
+                    machine::clear(&place);
+                    stored.push(rate(messages, done.stored));
+                    readable.push(rate(messages, done.readable));
+                    peaks.push(done.peak);
+                    cpu.push(micros(messages, done.cpu));
+                    holders_cpu.push(micros(messages, done.holders_cpu));
+                    gossiped = over_links;
+                }
+                ingest => {
+                    if let Some(halves) = &halves {
+                        halves.measured_for_this_process()?;
+                    }
+                    let (ingested, way) = match ingest {
+                        1 => (&mut gossip_way, Way::Gossip),
+                        _ => (&mut pages, Way::Pages),
+                    };
+                    ingested.round(&prepared, &place, way)?;
+                }
             }
         }
         let last = |values: &[f64]| values.last().copied().unwrap_or_default();
         say!(
-            "round {round} of {rounds}: {:.0} messages/s stored, {:.0} readable, ingest {:.0}",
+            "round {round} of {rounds}: {:.0} messages/s stored, {:.0} readable, ingest of gossip {:.0}, of pages {:.0}",
             last(&stored),
             last(&readable),
-            last(&ingested)
+            last(&gossip_way.rates),
+            last(&pages.rates)
         );
     }
     runtime.block_on(async {
@@ -208,25 +245,29 @@ fn measure(belfry: &Path, dir: &Path, load: Load, quick: bool) -> anyhow::Result
         "benchmark": "catchup",
         "messages_per_s": stats::median(&stored).round(),
         "readable_per_s": stats::median(&readable).round(),
-        "ratio_to_ingest": ratio(stats::median(&ingested)),
-        "readable_ratio_to_ingest": stats::rounded(stats::median(&readable) / stats::median(&ingested)),
+        "ratio_to_ingest": ratio(stats::median(&gossip_way.rates)),
+        "readable_ratio_to_ingest": stats::rounded(stats::median(&readable) / stats::median(&gossip_way.rates)),
         "target_ratio_to_ingest_at_least": 1.5,
+        "ratio_to_pages": ratio(stats::median(&pages.rates)),
         "ratio_to_gossip": gossiped.map(ratio),
         "peak_rss_mb": machine::megabytes(peak),
         "cpu_us_per_message": {
             "new_node": stats::summary(&cpu),
             "three_holders": stats::summary(&holders_cpu),
-            "ingest": stats::summary(&ingest_cpu),
+            "ingest": stats::summary(&gossip_way.cpu),
+            "pages": stats::summary(&pages.cpu),
         },
         "stored_messages_per_s": stats::summary(&stored),
         "readable_messages_per_s": stats::summary(&readable),
-        "ingest_messages_per_s": stats::summary(&ingested),
+        "ingest_messages_per_s": stats::summary(&gossip_way.rates),
+        "pages_messages_per_s": stats::summary(&pages.rates),
         "gossip_messages_per_s": gossiped.map(f64::round),
         "messages": messages,
         "authors": authors,
         "holders": HOLDERS,
         "object_bytes": crate::content::INDICATOR,
         "rounds": rounds,
+        "apart": apart,
         "machine": machine::facts(quick),
     });
     Ok(Step { report, seconds_per_message: 1.0 / stats::median(&readable), peak })
@@ -245,10 +286,8 @@ async fn start(coalition: &Coalition, holders: &[Member], folder: &Path) -> anyh
 
 /// Lets a new node catch up, and then takes further messages by gossip: their number a second.
 async fn catch_up(
-    prepared: &Prepared,
-    newcomer: &Member,
-    nodes: &[Node],
-    belfry: &Path,
+    (prepared, newcomer, nodes): (&Prepared, &Member, &[Node]),
+    (belfry, halves): (&Path, Option<&machine::Halves>),
     place: &Path,
     further: &[Vec<u8>],
 ) -> anyhow::Result<(Done, Option<f64>)> {
@@ -260,7 +299,8 @@ async fn catch_up(
         let (key, address) = node.address().await?;
         bootstrap.push(format!("{:?}", address.with_node(&key)));
     }
-    let mut process = idle::start(belfry, &data_dir, &bootstrap.join(", "))?;
+    let command = halves.map_or_else(|| Command::new(belfry), |halves| halves.measured(belfry));
+    let mut process = idle::start(command, &data_dir, &bootstrap.join(", "))?;
     let waiting = Instant::now();
     while !is_linked(nodes, newcomer).await? {
         ensure_runs(&mut process)?;

@@ -6,6 +6,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -80,7 +81,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
         let mut disk = 0;
         for round in 1..=rounds {
             let begun = Instant::now();
-            let mut process = start(&belfry, &data_dir, "")?;
+            let mut process = start(Command::new(&belfry), &data_dir, "")?;
             let socket = data_dir.join("api.sock");
             loop {
                 if let Some(status) = process.0.try_wait()? {

@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
             bootstrap.iter().map(|(key, address)| format!("{:?}", address.with_node(key))).collect();
         let data_dir = folder.path().join("idle");
         join(&coalition, &member, &data_dir)?;
-        let mut process = start(&belfry, &data_dir, &bootstrap.join(", "))?;
+        let mut process = start(Command::new(&belfry), &data_dir, &bootstrap.join(", "))?;
         say!("waiting for {peers} links");
         connected(&nodes, &member, &mut process.0).await?;
         say!("settling for {settle} s");
@@ -124,7 +124,7 @@ impl Drop for Process {
 }
 
 /// Runs the binary in a joined data folder; its configuration stands beside that.
-pub(crate) fn start(belfry: &Path, data_dir: &Path, bootstrap: &str) -> anyhow::Result<Process> {
+pub(crate) fn start(mut belfry: Command, data_dir: &Path, bootstrap: &str) -> anyhow::Result<Process> {
     let folder = data_dir.parent().context("a data folder without a parent")?;
     let passphrase = folder.join("passphrase");
     std::fs::write(&passphrase, format!("{PASSPHRASE}\n"))?;
@@ -136,14 +136,14 @@ pub(crate) fn start(belfry: &Path, data_dir: &Path, bootstrap: &str) -> anyhow::
          [api]\nlisten = \"127.0.0.1:0\"\n[log]\nfilter = \"warn\"\n[store]\nscrub = false\n"
     );
     std::fs::write(&config, text)?;
-    let child = Command::new(belfry)
+    let child = belfry
         .arg("--config")
         .arg(&config)
         .arg("run")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
-        .with_context(|| belfry.display().to_string())?;
+        .with_context(|| belfry.get_program().display().to_string())?;
     Ok(Process(child))
 }
 

@@ -1,8 +1,8 @@
 //! What this runs on, and how much of it a process takes.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 /// Facts without which figures say nothing.
@@ -20,6 +20,54 @@ pub(crate) fn facts(quick: bool) -> Value {
 /// Threads that can run at once.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Cores that one side of a comparison has, and those of all else, as lists such as `0,1`.
+pub(crate) struct Halves {
+    measured: String,
+    others: String,
+}
+
+impl Halves {
+    /// Of the cores that this process may use.
+    pub(crate) fn of_this_machine() -> anyhow::Result<Self> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let mut cores: Vec<u32> = Vec::new();
+        for part in allowed.context("/proc/self/status names no cores")?.trim().split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            cores.extend(first.parse::<u32>()?..=last.parse()?);
+        }
+        ensure!(cores.len() > 1, "one core has no halves");
+        let (measured, others) = cores.split_at(cores.len() / 2);
+        let list = |cores: &[u32]| cores.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        Ok(Self { measured: list(measured), others: list(others) })
+    }
+
+    /// A program on the cores that are measured.
+    pub(crate) fn measured(&self, program: &Path) -> Command {
+        let mut command = Command::new("taskset");
+        command.arg("-c").arg(&self.measured).arg(program);
+        command
+    }
+
+    /// All threads of this process go there, too.
+    pub(crate) fn measured_for_this_process(&self) -> anyhow::Result<()> {
+        go_to(&self.measured)
+    }
+
+    /// All threads of this process leave them.
+    pub(crate) fn others_for_this_process(&self) -> anyhow::Result<()> {
+        go_to(&self.others)
+    }
+}
+
+fn go_to(cores: &str) -> anyhow::Result<()> {
+    let process = std::process::id().to_string();
+    let done =
+        Command::new("taskset").args(["-a", "-c", "-p", cores, &process]).output().context("taskset")?;
+    ensure!(done.status.success(), "taskset: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
 }
 
 /// Resident memory of a process now, in bytes; `process` is a number or `self`.

@@ -18,7 +18,7 @@
 mod belfry;
 mod floor;
 
-pub(crate) use self::belfry::round;
+pub(crate) use self::belfry::{Way, round};
 
 use std::path::PathBuf;
 
@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
 
     say!("warming up");
     let folder = tempfile::Builder::new().prefix("belfry-bench-").tempdir_in(&dir)?;
-    let first = belfry::round(&prepared, &folder.path().join("rows"))?;
+    let first = belfry::round(&prepared, &folder.path().join("rows"), Way::Pages)?;
     let floor = floor::Floor::prepare(&prepared, &folder.path().join("rows"), BATCH)?;
     machine::clear(&folder.path().join("rows"));
     floor.round(&folder.path().join("warm"))?;
@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
         for side in 0..2 {
             if (side + round).is_multiple_of(2) {
                 machine::forget_peak()?;
-                let done = belfry::round(&prepared, &path("belfry"))?;
+                let done = belfry::round(&prepared, &path("belfry"), Way::Pages)?;
                 belfry_seconds = done.seconds;
                 peaks.push(machine::peak("self")?);
                 machine::clear(&path("belfry"));

@@ -42,6 +42,13 @@ pub fn import_seeds() -> Vec<Vec<u8>> {
         "value,type,tlp\nevil[.]example,domain,green\n198.51.100.7,ip,\n",
         "IOC;Kind;Note\nhxxp://evil.example/a;url;\"a; b\"\n",
         "From: <it@evil.example>\nTo: jan@bank.example\n\nsee hxxps://evil[.]example/a, CVE-2026-0001\n",
+        "From: =?iso-8859-1?Q?Ren=E9?= <it@evil.example>\nContent-Type: multipart/mixed; boundary=\"b 1\"\n\n--b 1\n\
+            Content-Type: text/html; charset=windows-1252\nContent-Transfer-Encoding: quoted-printable\n\n\
+            <p><b>De&nbsp;:</b> it@evil.example<br><b>=C0&nbsp;:</b> jan@bank.example<br><b>Objet&nbsp;:</b> x=\ny\n--b 1\n\
+            Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nRnJvbTogaXRAZXZpbC5leGFtcGxlClRvOiBqYW5AYmFuay5leGFtcGxlCgpo\nZWxsbwo=\n\
+            --b 1\nContent-Type: application/zip; name*=utf-8''caf%C3%A9.zip\n\nx\n--b 1--\n",
+        "Look\n\n-----Oorspronkelijk bericht-----\n> Van: it@evil.example\n> Verzonden: maandag\n> Aan: jan@bank.example,\n\
+            > an@bank.example\n> Onderwerp: =?utf-8?B?Y2Fmw6k=?=\n\nhttp://evil.example/\n",
         r#"{"Event":{"uuid":"298fe907-7931-4fd2-8131-2814dd493100","info":"x","date":"2026-11-20","timestamp":"1763800000",
             "distribution":"4","Orgc":{"uuid":"298fe907-7931-4fd2-8131-2814dd493101","name":"CERT"},"Tag":[{"name":"tlp:green"},{"name":"PAP:AMBER"}],
             "Attribute":[{"uuid":"298fe907-7931-4fd2-8131-2814dd493110","type":"domain|ip","value":"evil.example|198.51.100.7","to_ids":true,

@@ -4,7 +4,7 @@
 //! bytes ─┬─ stix ─▶ as it is
 //!        ├─ misp ─▶ attributes, objects, galaxies, sightings ─┐
 //!        ├─ csv ──▶ rows by mapped columns ───────────────────┼─ make ─▶ objects with fixed ids ─▶ Import
-//!        └─ text ─▶ values in prose ──────────────────────────┘
+//!        └─ text ─▶ values in prose and mails ────────────────┘
 //! ```
 //!
 //! What stands in rows may be more than one bundle takes: it is cut between rows, and refused or taken whole all the same.
@@ -237,6 +237,12 @@ pub enum Why {
     /// An encoded piece.
     #[error("is encoded; paste it as text")]
     Encoded,
+    /// A part of a mail that is no text, by its name and type.
+    #[error("is the attachment {0}, which is not read; paste what it says as text to have it taken")]
+    Attachment(String),
+    /// Parts in parts of a mail.
+    #[error("lies in {0} parts around it, and deeper ones are not read")]
+    Deep(usize),
 }
 
 /// An item that became no object.

@@ -1,4 +1,5 @@
 mod endpoints;
+mod forwards;
 mod mails;
 mod relations;
 

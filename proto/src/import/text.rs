@@ -1,11 +1,17 @@
 //! Prose, lists of values and pasted mails: the values they speak of, each an indicator to be looked at by a person.
 //!
 //! Of a mail only what its sender made counts: whom it was written to and the servers on its way are victims and
-//! bystanders. Its text is read as it was written, however it was encoded to be sent ([`mail`]).
+//! bystanders; so it is of the mails within it. Its text is read as it was written, however it was encoded to be sent
+//! ([`mail`]).
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
-use super::{Import, ImportError, Options, Place, Why, mail, make::Item, rows};
+use super::{
+    Import, ImportError, Options, Place, Why,
+    mail::{self, Told, Whose},
+    make::Item,
+    rows,
+};
 use crate::stix::observable::{
     Kind, Observable, around,
     find::{self, Spoken, Stands},
@@ -21,47 +27,62 @@ const WITH_LINES: [&str; 8] = ["cc", "md", "pl", "pm", "ps", "py", "rs", "sh"];
 /// Names that resolve nowhere, or not by DNS, and still are names (RFC 2606, RFC 7686).
 const NAMES: [&str; 4] = ["example", "onion", "i2p", "bit"];
 
-/// Header fields that a mail's sender writes about itself.
-const SENDERS: [&str; 5] = ["from", "reply-to", "return-path", "sender", "subject"];
+/// Mailboxes of recipients that are kept in mind: more than one mail has.
+const MAX_RECIPIENTS: usize = 10_000;
 
 /// Reads values off lines.
 pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result<(), ImportError> {
-    let mut seen: BTreeSet<(Observable, Option<u16>)> = BTreeSet::new();
-    let out = rows::Rows::new(options);
-    let is_mail = mail::begins(text);
-    let text = if is_mail { mail::decoded(text) } else { Cow::Borrowed(text) };
-    let (mut in_header, mut is_senders) = (is_mail, true);
-    for (number, line) in (1..).zip(text.lines()) {
-        if in_header {
-            if line.trim().is_empty() {
-                in_header = false;
-                continue;
+    let mut values =
+        Values { seen: BTreeSet::new(), recipients: BTreeSet::new(), out: rows::Rows::new(options), import };
+    mail::read(text, &mut values)
+}
+
+/// What was found, on its way to become rows.
+struct Values<'i> {
+    seen: BTreeSet<(Observable, Option<u16>)>,
+    /// Mailboxes that a mail was written to: what it says to them names them, too.
+    recipients: BTreeSet<Observable>,
+    out: rows::Rows,
+    import: &'i mut Import,
+}
+
+impl mail::Reader for Values<'_> {
+    fn take(&mut self, number: u64, told: Told<'_>) -> Result<(), ImportError> {
+        let place = || Place::Line(number);
+        let (whose, line) = match told {
+            Told::Text(line) => (None, line),
+            Told::Field(whose, line) => (Some(whose), line),
+            Told::Skipped(why) => {
+                self.import.skip(place(), why);
+                return Ok(());
             }
-            // A line that begins with a blank goes on with the field before (RFC 5322 §2.2.3).
-            if !line.starts_with([' ', '\t']) {
-                let name = line.split_once(':').map_or("", |(name, _)| name).to_ascii_lowercase();
-                is_senders = SENDERS.contains(&name.as_str());
-            }
-        }
-        if is_mail && !in_header && mail::is_encoded(line) {
-            import.skip(Place::Line(number), Why::Encoded);
-            continue;
-        }
+        };
         for spoken in find::values(line) {
-            if in_header && !is_senders {
-                import.skip(Place::Line(number), Why::Recipient);
+            let is_others = match whose {
+                None => self.recipients.contains(&spoken.value),
+                Some(Whose::Sender) => false,
+                Some(Whose::Recipient) => {
+                    if spoken.value.kind() == Kind::Email && self.recipients.len() < MAX_RECIPIENTS {
+                        self.recipients.insert(spoken.value.clone());
+                    }
+                    true
+                }
+                Some(Whose::Way) => true,
+            };
+            if is_others {
+                self.import.skip(place(), Why::Recipient);
             } else if let Some(why) = doubt(&spoken) {
-                import.skip(Place::Line(number), why);
-            } else if !seen.insert((spoken.value.clone(), spoken.port)) {
-                import.skip(Place::Line(number), Why::Twice);
+                self.import.skip(place(), why);
+            } else if !self.seen.insert((spoken.value.clone(), spoken.port)) {
+                self.import.skip(place(), Why::Twice);
             } else {
                 let text = spoken.value.value().to_owned();
                 let item = Item::of(spoken.value, &text).at_port(spoken.port);
-                out.indicator(&item, &rows::Said::default(), import)?;
+                self.out.indicator(&item, &rows::Said::default(), self.import)?;
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Why a value may not be one.

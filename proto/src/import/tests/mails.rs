@@ -31,7 +31,10 @@ fn a_mails_text_is_read_whatever_it_was_sent_in_and_attachments_are_told() {
     let found = import(Format::Text, &mail);
     assert_eq!(
         skipped(&found),
-        ["line 15 is encoded; paste it as text", "line 22 stands in the file before"],
+        [
+            "line 12 is the attachment application/zip, which is not read; paste what it says as text to have it taken",
+            "line 22 stands in the file before"
+        ],
         "lines keep their numbers"
     );
     let expected = [
@@ -80,10 +83,22 @@ fn only_what_a_mails_headers_name_stands_between_its_parts() {
 
 #[test]
 fn what_is_no_base64_stays_as_it_was() {
-    let mail = "From: it@evil.example\nContent-Transfer-Encoding: base64\n\nsee http://evil.example/\r\n\r\nand (more)\r\n";
-    assert_eq!(mail::decoded(mail), mail);
-    let blank = format!("From: it@evil.example\nContent-Transfer-Encoding: base64\n\n{}", "\n".repeat(100));
-    assert_eq!(mail::decoded(&blank), blank, "lines keep their numbers");
+    let mail = "From: it@evil.example\nContent-Transfer-Encoding: base64\n\nsee http://evil.example/\r\n\r\nand (more)\r\n\
+        http://evil.example/\r\n";
+    let found = import(Format::Text, mail);
+    assert_eq!(skipped(&found), ["line 7 stands in the file before"], "lines keep their numbers");
+    let expected = ["email-addr it@evil.example", "url http://evil.example/"].map(str::to_owned);
+    assert_eq!(values(&objects(found)), expected.into());
+    let blank = format!(
+        "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\
+         Content-Transfer-Encoding: base64\n\n{}--b\n\nit@evil.example\n",
+        "\n".repeat(100)
+    );
+    assert_eq!(
+        skipped(&import(Format::Text, &blank)),
+        ["line 109 stands in the file before"],
+        "lines keep their numbers"
+    );
 }
 
 #[test]
@@ -96,4 +111,92 @@ fn a_value_with_bytes_that_are_no_text_is_told_and_not_taken() {
     assert_eq!(skipped(&found), [why]);
     let expected = ["email-addr it@evil.example", "url http://good.example/"].map(str::to_owned);
     assert_eq!(values(&objects(found)), expected.into());
+}
+
+#[test]
+fn a_part_is_read_in_the_encoding_that_it_names() {
+    let mail = "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b1\n\n--b1\n\
+        Content-Type: text/plain;\n charset=\"ISO-8859-1\"\nContent-Transfer-Encoding: quoted-printable\n\n\
+        http://b=E9.example/\n--b1\n\
+        Content-Type: text/plain; charset=windows-1252\nContent-Transfer-Encoding: base64\n\n\
+        gCBodHRwOi8vY+kuZXhhbXBsZS8=\n--b1\n\
+        Content-Type: text/plain; charset=koi8-r\nContent-Transfer-Encoding: quoted-printable\n\n\
+        http://b=C1.example/ http://plain.example/\n--b1--\n";
+    let found = import(Format::Text, mail);
+    let why =
+        "line 19 holds bytes that are no text in the encoding its mail says; write it out to have it taken";
+    assert_eq!(skipped(&found), [why]);
+    let expected = [
+        "email-addr it@evil.example",
+        "url http://plain.example/",
+        "url http://xn--b-bga.example/",
+        "url http://xn--c-bga.example/",
+    ];
+    assert_eq!(values(&objects(found)), expected.map(str::to_owned).into());
+}
+
+#[test]
+fn an_attachment_that_is_no_text_is_told_once_by_name_and_type_and_one_that_is_text_is_read() {
+    let line = "QmVsZnJ5IGlzIGEgbm9kZSBmb3Igc2hhcmluZyB0aHJlYXQgaW50ZWxsaWdlbmNl\n".repeat(50);
+    let mail = format!(
+        "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b1\n\n\
+        This is a multi-part message.\n--b1\n\
+        Content-Type: application/zip;\n name=\"a.zip\"\nContent-Transfer-Encoding: base64\n\
+        Content-Disposition: attachment;\n filename*0*=utf-8''caf%C3%A9;\n filename*1=\"; 1.zip\"\n\n{line}--b1\n\
+        Content-Type: application/pdf; name=\"=?utf-8?B?Y2Fmw6k=?=.pdf\"\n\n%PDF http://inside.example/\n--b1\n\
+        Content-Type: text/calendar\n\nATTENDEE:mailto:jan@bank.example\n--b1\n\
+        Content-Type: text/csv; name=iocs.csv\nContent-Disposition: attachment; filename=iocs.csv\n\n\
+        http://listed.example/ x\n--b1--\n"
+    );
+    let found = import(Format::Text, &mail);
+    let told = skipped(&found);
+    let named = [
+        "6 is the attachment \"café; 1.zip\" (application/zip)",
+        "64 is the attachment \"café.pdf\" (application/pdf)",
+    ];
+    assert!(
+        named.iter().all(|name| told.iter().any(|line| line.starts_with(&format!("line {name}, ")))),
+        "{told:?}"
+    );
+    assert!(
+        told.iter().any(|line| line.starts_with("line 68 is the attachment text/calendar, ")),
+        "{told:?}"
+    );
+    assert!(told.iter().filter(|line| line.contains("attachment")).count() == 3, "{told:?}");
+    let expected = ["email-addr it@evil.example", "url http://listed.example/"].map(str::to_owned);
+    assert_eq!(values(&objects(found)), expected.into());
+}
+
+#[test]
+fn parts_are_read_as_deep_as_mails_go_and_deeper_ones_are_told() {
+    let nested: String =
+        (0..40).map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n")).collect();
+    let mail = format!(
+        "From: it@evil.example\n{nested}\nhttp://deep.example/\n--b31\n\nhttp://middle.example/\n--b0\n\nhttp://evil.example/\n"
+    );
+    let found = import(Format::Text, &mail);
+    assert_eq!(skipped(&found), ["line 98 lies in 32 parts around it, and deeper ones are not read"]);
+    let expected = ["email-addr it@evil.example", "url http://evil.example/", "url http://middle.example/"];
+    assert_eq!(values(&objects(found)), expected.map(str::to_owned).into());
+}
+
+#[test]
+fn encoded_words_of_subject_and_names_are_read_across_lines() {
+    let mail = "From: =?iso-8859-1?Q?Ren=E9_of_caf=E9=2Eexample?= <it@evil.example>\n\
+        To: =?utf-8?Q?to=2Eexample?= <jan@bank.example>\n\
+        Subject: =?utf-8?Q?go_to_http=3A//evil.exam?=\n =?utf-8?B?cGxlL2E=?=\n\t=?utf-8?Q?b_now?= http://c.example/\n\
+        X-Last: =?utf-8?Q?x=2Eexample?=\n\nhttp://c.example/\n";
+    let found = import(Format::Text, mail);
+    let others = "is a recipient or a server of the mail's way, not its sender's";
+    let expected = [2, 2, 6].map(|line| format!("line {line} {others}"));
+    let told = skipped(&found);
+    assert_eq!(told[..3], expected);
+    assert_eq!(told[3..], ["line 8 stands in the file before"]);
+    let expected = [
+        "domain-name xn--caf-dma.example",
+        "email-addr it@evil.example",
+        "url http://c.example/",
+        "url http://evil.example/ab",
+    ];
+    assert_eq!(values(&objects(found)), expected.map(str::to_owned).into());
 }

@@ -140,7 +140,7 @@ fn a_part_is_read_in_the_encoding_that_it_names() {
         http://b=E9.example/\n--b1\n\
         Content-Type: text/plain; charset=windows-1252\nContent-Transfer-Encoding: base64\n\n\
         gCBodHRwOi8vY+kuZXhhbXBsZS8=\n--b1\n\
-        Content-Type: text/plain; charset=koi8-r\nContent-Transfer-Encoding: quoted-printable\n\n\
+        Content-Type: text/plain; charset=x-own\nContent-Transfer-Encoding: quoted-printable\n\n\
         http://b=C1.example/ http://plain.example/\n--b1--\n";
     let found = import(Format::Text, mail);
     let why =

@@ -1,61 +1,31 @@
-//! What bytes mean, in the encodings that mails to here are written in.
+//! What bytes mean, in the encodings that mails are written in (WHATWG Encoding).
+
+use encoding_rs::{Encoding, UTF_8};
 
 /// An encoding of text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Charset {
-    #[default]
-    Utf8,
-    /// ISO 8859-1 too: who says so means this one (WHATWG Encoding §4.2).
-    Windows1252,
-    /// ISO 8859-15, with the euro sign.
-    Latin9,
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Charset(&'static Encoding);
 
-/// What windows-1252 has at 0x80 to 0x9f; five stand for nothing.
-const WINDOWS: [char; 32] = [
-    '€', '\u{fffd}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{fffd}', 'Ž', '\u{fffd}',
-    '\u{fffd}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{fffd}', 'ž', 'Ÿ',
-];
+impl Default for Charset {
+    fn default() -> Self {
+        Self(UTF_8)
+    }
+}
 
 impl Charset {
-    /// The one of a name; `None` if it is none of these.
+    /// The one of a name; `None` if it is none.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "utf-8" | "utf8" | "us-ascii" | "ascii" => Self::Utf8,
-            "iso-8859-1" | "iso8859-1" | "iso_8859-1" | "latin1" | "windows-1252" | "cp1252" => {
-                Self::Windows1252
-            }
-            "iso-8859-15" | "iso8859-15" | "iso_8859-15" | "latin9" => Self::Latin9,
-            _ => return None,
-        })
-    }
-
-    /// Bytes as text; what is none becomes one replacement sign each.
-    pub(super) fn text(self, bytes: &[u8]) -> String {
-        match self {
-            Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
-            Self::Windows1252 => bytes.iter().map(|byte| windows(*byte)).collect(),
-            Self::Latin9 => bytes.iter().map(|byte| latin9(*byte)).collect(),
+        // Who says ASCII and has other bytes means the usual one, and not what browsers take it for.
+        if ["us-ascii", "ascii"].iter().any(|ascii| name.eq_ignore_ascii_case(ascii)) {
+            return Some(Self(UTF_8));
         }
+        Encoding::for_label_no_replacement(name.as_bytes()).map(Self)
     }
-}
 
-fn windows(byte: u8) -> char {
-    let special = byte.checked_sub(0x80).and_then(|at| WINDOWS.get(usize::from(at)));
-    special.copied().unwrap_or(char::from(byte))
-}
-
-fn latin9(byte: u8) -> char {
-    match byte {
-        0xa4 => '€',
-        0xa6 => 'Š',
-        0xa8 => 'š',
-        0xb4 => 'Ž',
-        0xb8 => 'ž',
-        0xbc => 'Œ',
-        0xbd => 'œ',
-        0xbe => 'Ÿ',
-        _ => char::from(byte),
+    /// Bytes as text; what is none becomes replacement signs.
+    pub(super) fn text(self, bytes: &[u8]) -> String {
+        let (text, _) = self.0.decode_without_bom_handling(bytes);
+        text.into_owned()
     }
 }
 
@@ -67,13 +37,17 @@ mod tests {
     fn each_encoding_has_its_signs_and_bytes_that_stand_for_nothing_are_told() {
         for (name, bytes, text) in [
             ("UTF-8", b"caf\xc3\xa9 \xff!".as_slice(), "café \u{fffd}!"),
-            ("us-ascii", b"cafe", "cafe"),
+            ("us-ascii", b"caf\xc3\xa9", "café"),
+            // ISO 8859-1 is what windows-1252 is a part of.
             ("ISO-8859-1", b"caf\xe9 \x80", "café €"),
-            ("windows-1252", b"\x8c\x91x\x92 \x9f\xff \x81", "Œ‘x’ Ÿÿ \u{fffd}"),
+            ("windows-1252", b"\x8c\x91x\x92 \x9f\xff", "Œ‘x’ Ÿÿ"),
             ("iso-8859-15", b"\xa4\xbd\xe9", "€œé"),
+            ("koi8-r", b"\xc1\xc2", "аб"),
+            ("Shift_JIS", b"\x83\x65\x81", "テ\u{fffd}"),
+            ("gb2312", b"\xd6\xd0", "中"),
         ] {
             assert_eq!(Charset::named(name).unwrap().text(bytes), text, "{name}");
         }
-        assert_eq!(Charset::named("koi8-r"), None);
+        assert_eq!(Charset::named("x-own"), None);
     }
 }

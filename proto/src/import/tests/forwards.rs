@@ -167,12 +167,21 @@ fn a_mailbox_that_a_mail_was_written_to_is_not_taken_from_its_text() {
     assert_eq!((taken, told), (expected, 2));
 }
 
-/// Were a line, a header or the parts that are open gone through anew for each sign or line, none of these would end.
+/// Were a line, a header, the parts that are open or what is left of the mail gone through anew for each sign, line or
+/// part, none of these would end; were a mail within a mail a call within a call, the stack would.
 #[test]
 fn a_mail_made_to_be_dear_is_read_in_one_pass() {
     let outer = "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b";
     let long = format!("multipart/mixed; x={}", "y".repeat(4_000));
+    let nested = "Content-Type: message/rfc822\n\n".repeat(50_000);
+    let encoded = STANDARD.encode(&nested);
     for mail in [
+        format!("From: it@evil.example\n{nested}"),
+        format!(
+            "From: it@evil.example\nContent-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{encoded}\n"
+        ),
+        format!("{outer}\n\n{}", "--b\nContent-Type: multipart/mixed; boundary=z\n\n".repeat(50_000)),
+        format!("{outer}\n\n--b\nContent-Type: x/y; name=\"{}\"\n", "=?aa?Q?x ".repeat(200_000)),
         format!("{outer}\n\n{}", "--b\nContent-Type: message/rfc822\n\n".repeat(50_000)),
         format!("{outer}\n\n{}", "--\n--b--\n".repeat(300_000)),
         format!("{outer}\n\n--b\nContent-Type: {long}\n{}", "--\n".repeat(700_000)),

@@ -82,6 +82,26 @@ fn only_what_a_mails_headers_name_stands_between_its_parts() {
 }
 
 #[test]
+fn a_part_is_whole_up_to_the_line_that_ends_it_and_no_other_ends_it() {
+    let mail = "From: it@evil.example\nContent-Type: multipart/mixed; boundary=b1\n\n--b1\n\
+        Content-Transfer-Encoding: quoted-printable\n\n=\n--b1\n\
+        Content-Transfer-Encoding: quoted-printable\n\nhttp://evil.example/login=\n--b1\n\n\
+        see http://a.example/--b1/x and --b1\n--b1x http://b.example/\nhttp://c.example/\n--b1--\n";
+    for mail in [mail.to_owned(), mail.replace('\n', "\r\n")] {
+        let found = import(Format::Text, &mail);
+        assert!(skipped(&found).is_empty(), "{mail} {:?}", skipped(&found));
+        let expected = [
+            "email-addr it@evil.example",
+            "url http://a.example/--b1/x",
+            "url http://b.example/",
+            "url http://c.example/",
+            "url http://evil.example/login",
+        ];
+        assert_eq!(values(&objects(found)), expected.map(str::to_owned).into(), "{mail}");
+    }
+}
+
+#[test]
 fn what_is_no_base64_stays_as_it_was() {
     let mail = "From: it@evil.example\nContent-Transfer-Encoding: base64\n\nsee http://evil.example/\r\n\r\nand (more)\r\n\
         http://evil.example/\r\n";
@@ -120,7 +140,7 @@ fn a_part_is_read_in_the_encoding_that_it_names() {
         http://b=E9.example/\n--b1\n\
         Content-Type: text/plain; charset=windows-1252\nContent-Transfer-Encoding: base64\n\n\
         gCBodHRwOi8vY+kuZXhhbXBsZS8=\n--b1\n\
-        Content-Type: text/plain; charset=koi8-r\nContent-Transfer-Encoding: quoted-printable\n\n\
+        Content-Type: text/plain; charset=x-own\nContent-Transfer-Encoding: quoted-printable\n\n\
         http://b=C1.example/ http://plain.example/\n--b1--\n";
     let found = import(Format::Text, mail);
     let why =

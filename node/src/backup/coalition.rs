@@ -90,6 +90,7 @@ pub fn verify(from: &Path) -> Result<FolderManifest, BackupError> {
 
 fn read(from: &Path) -> Result<FolderManifest, BackupError> {
     let not = |reason: String| BackupError::NotABackup { path: from.to_owned(), reason };
+    files::refuse_other(&from.join(MANIFEST))?;
     let text = match file::read_text(&from.join(MANIFEST)) {
         Err(error) if error.is_absent() => return Err(not(format!("it has no {MANIFEST}"))),
         text => text?,

@@ -1,6 +1,7 @@
 //! Copying and hashing, so that a folder appears whole and durable or not at all.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Read as _},
     path::{Component, Path, PathBuf},
@@ -11,6 +12,7 @@ use crate::keys::file::{FileError, close_folder, create_folder};
 
 const MISSING: &str = "the file is missing";
 const LENGTH: &str = "it is shorter or longer than when it was made";
+const NO_FILE: &str = "it is no file";
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + '_ {
     |source| FileError::Io { path: path.to_owned(), source }.into()
@@ -123,7 +125,7 @@ pub(super) fn copy_listed(from: &Path, to: &Path, listed: &Listed) -> Result<(),
         found => found.map_err(io_error(&source))?,
     };
     if !found.is_file() {
-        return Err(BackupError::Damaged { path: source, reason: "it is no file" });
+        return Err(BackupError::Damaged { path: source, reason: NO_FILE });
     }
     if found.len() != listed.bytes {
         return Err(BackupError::Damaged { path: source, reason: LENGTH });
@@ -145,14 +147,20 @@ pub(super) fn copy_listed(from: &Path, to: &Path, listed: &Listed) -> Result<(),
 
 /// Every file below `folder` but the manifest, by path.
 pub(super) fn list(folder: &Path) -> Result<Vec<Listed>, BackupError> {
-    let mut files = Vec::new();
-    walk(folder, "", &mut files)?;
-    files.retain(|file| file.path != MANIFEST);
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
+    let found = names(folder)?.into_iter().map(|name| hashed(&folder.join(&name), name));
+    found.collect()
 }
 
-fn walk(folder: &Path, prefix: &str, files: &mut Vec<Listed>) -> Result<(), BackupError> {
+/// Their paths, and those of whatever else lies there: nothing is opened.
+fn names(folder: &Path) -> Result<Vec<String>, BackupError> {
+    let mut names = Vec::new();
+    walk(folder, "", &mut names)?;
+    names.retain(|name| name != MANIFEST);
+    names.sort();
+    Ok(names)
+}
+
+fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), BackupError> {
     for entry in fs::read_dir(folder).map_err(io_error(folder))? {
         let entry = entry.map_err(io_error(folder))?;
         let path = entry.path();
@@ -162,15 +170,27 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<Listed>) -> Result<(), Back
         })?;
         let relative = format!("{prefix}{name}");
         if entry.file_type().map_err(io_error(&path))?.is_dir() {
-            walk(&path, &format!("{relative}/"), files)?;
+            walk(&path, &format!("{relative}/"), names)?;
         } else {
-            files.push(hashed(&path, relative)?);
+            names.push(relative);
         }
     }
     Ok(())
 }
 
+/// Refuses what is there and no file: to open a named pipe waits until somebody writes into it.
+pub(super) fn refuse_other(path: &Path) -> Result<(), BackupError> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(io_error(path)(io::Error::other("it is no file, and belfry did not make it: take it away")))
+        }
+        // What is not there is told by whoever reads it.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 fn hashed(path: &Path, relative: String) -> Result<Listed, BackupError> {
+    refuse_other(path)?;
     let file = File::open(path).map_err(io_error(path))?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file).map_err(io_error(path))?;
@@ -182,8 +202,10 @@ pub(super) fn compare(folder: &Path, expected: &[Listed]) -> Result<(), BackupEr
     let damaged = |path: PathBuf, reason| Err(BackupError::Damaged { path, reason });
     for listed in expected {
         let path = resolve(folder, listed)?;
-        if !path.is_file() {
-            return damaged(path, MISSING);
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return damaged(path, MISSING),
+            Ok(found) if !found.is_file() => return damaged(path, NO_FILE),
+            Ok(_) | Err(_) => {}
         }
         let found = hashed(&path, listed.path.clone())?;
         if found.bytes != listed.bytes {
@@ -193,12 +215,11 @@ pub(super) fn compare(folder: &Path, expected: &[Listed]) -> Result<(), BackupEr
             return damaged(path, "its content is not what was written");
         }
     }
-    for found in list(folder)? {
-        if !expected.iter().any(|listed| listed.path == found.path) {
-            return damaged(folder.join(&found.path), "the manifest does not know it");
-        }
+    let listed: BTreeSet<&str> = expected.iter().map(|listed| listed.path.as_str()).collect();
+    match names(folder)?.into_iter().find(|name| !listed.contains(name.as_str())) {
+        Some(unknown) => damaged(folder.join(unknown), "the manifest does not know it"),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The file of a list entry; a list must not lead out of its folder.
@@ -243,5 +264,34 @@ mod tests {
         copy(5).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"12345");
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o400);
+    }
+
+    /// Nobody writes into it, so whoever opens it waits for ever.
+    #[test]
+    fn a_named_pipe_in_a_copy_is_told_and_not_opened() {
+        let folder = TempDir::new().unwrap();
+        let one = folder.path().join("one");
+        fs::write(&one, "12345").unwrap();
+        let listed = list(folder.path()).unwrap();
+        compare(folder.path(), &listed).unwrap();
+        let pipe = |name: &str| {
+            let made = std::process::Command::new("mkfifo").arg(folder.path().join(name)).status();
+            assert!(made.unwrap().success());
+        };
+        let told = |expected: &str| match compare(folder.path(), &listed) {
+            Err(BackupError::Damaged { reason, .. }) => assert_eq!(reason, expected),
+            other => panic!("{other:?}"),
+        };
+        pipe("planted");
+        told("the manifest does not know it");
+        assert!(list(folder.path()).unwrap_err().to_string().contains("take it away"), "nor is it copied");
+        fs::remove_file(folder.path().join("planted")).unwrap();
+        fs::remove_file(&one).unwrap();
+        told(MISSING);
+        pipe("one");
+        told(NO_FILE);
+        pipe(MANIFEST);
+        assert!(crate::backup::verify(folder.path()).is_err());
+        assert!(crate::backup::coalition::verify(folder.path()).is_err());
     }
 }

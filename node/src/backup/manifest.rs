@@ -5,7 +5,7 @@ use std::path::Path;
 use belfry_proto::{crypto::secret::Secret, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::BackupError;
+use super::{BackupError, files::refuse_other};
 use crate::keys::file::{self, Existing, Readers};
 
 /// Name of the manifest in a backup.
@@ -81,6 +81,7 @@ impl Manifest {
     }
 
     pub(super) fn read(folder: &Path) -> Result<Self, BackupError> {
+        refuse_other(&folder.join(MANIFEST))?;
         let text = match file::read_text(&folder.join(MANIFEST)) {
             Err(error) if error.is_absent() => {
                 return Err(not_a_backup(folder, &format!("it has no {MANIFEST}")));

@@ -191,6 +191,7 @@ impl Status {
             let wait = if drafts == 1 { "draft waits" } else { "drafts wait" };
             warnings.push(format!("{drafts} {wait}: {hold}."));
         }
+        warnings.extend(stored.copied);
         warnings.extend(refused(hellos));
         let unshown = hellos.unshown.len();
         if unshown > 0 {

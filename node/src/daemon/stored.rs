@@ -37,6 +37,7 @@ pub(super) struct Reading {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) drafts: usize,
+    pub(super) copied: Option<String>,
     pub(super) parked: usize,
     pub(super) readable_only_here: usize,
     pub(super) contact: Option<String>,
@@ -60,6 +61,7 @@ impl Reading {
         let (own, member) = (identity.serial, identity.member);
         Stored {
             drafts: store.queued(COUNTED).map_or(0, |queued| queued.len()),
+            copied: store.copied_drafts(COUNTED).ok().and_then(copied),
             parked: store.parked(None, COUNTED).map_or(0, |parked| parked.len()),
             readable_only_here: store
                 .own_keys(None)
@@ -113,6 +115,27 @@ impl Reading {
     }
 }
 
+/// Drafts that somebody was told are safe, and that go out no more by themselves.
+fn copied(drafts: usize) -> Option<String> {
+    let (which, they) = match drafts {
+        0 => return None,
+        1 => ("1 draft that was queued when this database was copied or restored waits".to_owned(), "it"),
+        COUNTED.. => (
+            format!(
+                "{COUNTED} drafts and more that were queued when this database was copied or restored wait"
+            ),
+            "they",
+        ),
+        _ => (
+            format!("{drafts} drafts that were queued when this database was copied or restored wait"),
+            "they",
+        ),
+    };
+    Some(format!(
+        "{which} for a person, because {they} may have gone out since: `belfry drafts list`, then release or discard."
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use std::{pin::pin, sync::mpsc};
@@ -156,5 +179,21 @@ mod tests {
             assert!(taken.await.unwrap());
             assert_eq!(told.await, Stored::default());
         });
+    }
+
+    #[test]
+    fn drafts_that_a_copy_holds_are_told_with_what_to_do() {
+        assert_eq!(copied(0), None);
+        for (drafts, said) in [
+            (
+                1,
+                "1 draft that was queued when this database was copied or restored waits for a person, because it may",
+            ),
+            (2, "2 drafts that were queued when"),
+            (COUNTED, "10000 drafts and more that were queued"),
+        ] {
+            let told = copied(drafts).unwrap();
+            assert!(told.starts_with(said) && told.contains("`belfry drafts list`"), "{told}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::{Admitted, ParseError, Publication, Quarantined, RecipientContext, open_block},
     id::{GroupId, KeyId, MemberId, MessageId},
+    time::Timestamp,
     trust::roster::Roster,
     verdict::Verdict,
 };
@@ -270,7 +271,9 @@ impl Ingest {
             }
             Opening::Waits => {}
             Opening::Later => row.opens_later = true,
-            Opening::NotForUs if !is_whole => (row.state, row.reason) = rows::bare(header, roster, now),
+            Opening::NotForUs if !is_whole => {
+                (row.state, row.reason) = rows::bare(header, roster, self.past_by(roster, now));
+            }
             Opening::NotForUs => row.state = MessageState::Closed,
             Opening::Unreadable(reason) => {
                 row.state = MessageState::Closed;
@@ -278,6 +281,17 @@ impl Ingest {
             }
         }
         row
+    }
+
+    /// By when a body that did not come is past its retention for good: our clock or, while others do not vouch for it, no later than
+    /// the newest entry of the admin log was made. By one that is ahead, what others keep would never be asked for again; what is
+    /// past all the same, the next look at what is held finds ([`super::retain`]).
+    fn past_by(&self, roster: &Roster, now: Timestamp) -> Timestamp {
+        if self.store.is_clock_sure(now) {
+            return now;
+        }
+        let newest = roster.records().last().map(|record| record.statement.made);
+        now.min(newest.map_or(roster.charter().issued(), |made| made.max(roster.charter().issued())))
     }
 
     /// Tries every key we hold. A body that opens to something that does not parse is its author's

@@ -103,6 +103,11 @@ impl Membership {
     fn tell_new_readers(&self, below: Height) {
         let roster = self.roster_now();
         let own = self.identity.serial.get();
+        let is_new = |serial: Serial| serial.get() > below.get() && serial.get() > own;
+        let ours = roster.certificates().filter(|certificate| certificate.member == self.identity.member);
+        for certificate in ours.filter(|certificate| is_new(certificate.serial)) {
+            tracing::warn!("another node of this member was certified: certificate {}", certificate.serial);
+        }
         for group in self.identity.kept_groups(&roster) {
             let slug = roster.charter().group(group).map_or("?", |group| group.slug.as_str());
             for member in roster.members().filter(|member| member.id != self.identity.member) {
@@ -112,8 +117,9 @@ impl Membership {
                     tracing::warn!(member.id = %member.id, group = slug, "new reader of {slug}: {name:?}");
                 }
             }
-            let is_new = |serial: Serial| serial.get() > below.get() && serial.get() > own;
-            for certificate in roster.certificates().filter(|certificate| is_new(certificate.serial)) {
+            let others =
+                roster.certificates().filter(|certificate| certificate.member != self.identity.member);
+            for certificate in others.filter(|certificate| is_new(certificate.serial)) {
                 let since = roster.entitled_since(certificate.member, group).map(|since| since.height.get());
                 let (serial, name) = (certificate.serial, &certificate.organisation.name);
                 // Where its member is the new reader, that is said above.

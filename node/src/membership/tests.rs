@@ -468,3 +468,21 @@ fn beacon(coalition: &Coalition, roster: &Roster) -> schema::Signed {
         &coalition.registrar,
     )
 }
+
+/// What is lost with a network that panics, or has stopped, is no topic that was joined.
+#[tokio::test]
+async fn a_topic_that_the_network_did_not_hear_of_is_not_taken_for_joined() {
+    let mut coalition = Coalition::new();
+    let alice = coalition.issue(1, &[CIDR]);
+    let site = Site::new(&coalition, &alice).await;
+    let (mut joined, mut deaf) = (membership(&site, &Feed::default()), membership(&site, &Feed::default()));
+    joined.subscribe().await;
+    assert_eq!(joined.topics, BTreeSet::from([Topic::Admin, Topic::Group(CIDR)]));
+    site.network.shutdown().await;
+    deaf.subscribe().await;
+    assert!(deaf.topics.is_empty(), "{:?}", deaf.topics);
+    // Nor is one left that it still holds.
+    joined.topics.insert(Topic::Group(CLOUD));
+    joined.subscribe().await;
+    assert!(joined.topics.contains(&Topic::Group(CLOUD)));
+}

@@ -40,6 +40,7 @@ impl Membership {
         }
         if self.ticks.is_multiple_of(LOOK_TICKS) {
             self.look().await;
+            self.subscribe().await;
         }
         self.greet_due();
         self.greet_behind();
@@ -183,19 +184,27 @@ impl Membership {
         }
     }
 
-    /// Joins the topics of the groups this node keeps, and leaves those it no longer does.
+    /// Joins the topics of the groups this node keeps, and leaves those it no longer does. What a network that was being replaced did
+    /// not hear is said again the next time.
     pub(super) async fn subscribe(&mut self) {
         let mut wanted: BTreeSet<Topic> =
             self.identity.kept_groups(&self.roster_now()).into_iter().map(Topic::Group).collect();
         wanted.insert(Topic::Admin);
-        for topic in self.topics.difference(&wanted) {
-            let _ = self.network.unsubscribe(*topic).await;
-        }
-        for topic in wanted.difference(&self.topics) {
-            if let Err(error) = self.network.subscribe(*topic).await {
-                tracing::error!("the network takes no more topics: {error}");
+        for topic in self.topics.difference(&wanted).copied().collect::<Vec<_>>() {
+            match self.network.unsubscribe(topic).await {
+                Ok(()) => _ = self.topics.remove(&topic),
+                Err(error) => {
+                    tracing::error!("a topic was not left, and is once the network hears it: {error}")
+                }
             }
         }
-        self.topics = wanted;
+        for topic in wanted.difference(&self.topics).copied().collect::<Vec<_>>() {
+            match self.network.subscribe(topic).await {
+                Ok(()) => _ = self.topics.insert(topic),
+                Err(error) => {
+                    tracing::error!("a topic was not joined, and is once the network hears it: {error}")
+                }
+            }
+        }
     }
 }

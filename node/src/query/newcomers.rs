@@ -39,7 +39,7 @@ pub struct Newcomer {
     pub certificates: Vec<Serial>,
     /// The groups in which it is new.
     pub groups: Vec<NewIn>,
-    /// Nodes of it that are new in groups which it read before; this node's own member can have some, too.
+    /// Nodes of it that are new in groups which it read before; of this node's own member, those that are new anywhere.
     pub nodes: Vec<NewNode>,
     /// Since when this node keeps older keys from it; unset if it does not.
     pub held_since: Option<Timestamp>,
@@ -63,7 +63,8 @@ pub struct NewIn {
 pub struct NewNode {
     /// Its certificate.
     pub certificate: Serial,
-    /// Groups of this node that it reads. Older keys it gets from the first moment on, unless its member is held back.
+    /// Groups of this node that it reads; all that it reads, if it is of this node's own member. Where that read before, it gets older
+    /// keys from the first moment on, unless its member is held back.
     pub groups: Vec<NewIn>,
 }
 
@@ -124,7 +125,8 @@ pub fn newcomers(
     Ok(found)
 }
 
-/// Nodes of a member that were certified after `own`, in groups of its that the member read before, for one grant delay.
+/// Nodes that were certified after `own`, for one grant delay: of another member in groups of `own` that it read before, and of `own`'s
+/// in any group, for whoever misuses its name need not choose those.
 fn new_nodes(
     roster: &Roster,
     store: &Store,
@@ -137,29 +139,31 @@ fn new_nodes(
     for serial in member.serials.iter().filter(|serial| **serial > own.serial) {
         // A serial is the height of its issuing entry.
         let issued = Height::new(serial.get());
-        let is_new = |group: &GroupId| {
-            let was_there =
-                roster.entitled_since(member.id, *group).is_some_and(|since| since.height < issued);
-            was_there && roster.role(*serial, *group, now).is_some()
+        let was_there = |group: GroupId| {
+            roster.entitled_since(member.id, group).is_some_and(|since| since.height < issued)
         };
-        let reads: Vec<&Group> = own
-            .groups
-            .keys()
-            .filter(|group| is_new(group))
-            .filter_map(|group| charter.group(*group))
-            .collect();
+        let is_told = |group: &&Group| {
+            let is_ours = member.id == own.member;
+            is_ours || own.groups.contains_key(&group.id) && was_there(group.id)
+        };
+        let groups = charter.groups().iter().filter(is_told);
+        let reads: Vec<&Group> =
+            groups.filter(|group| roster.role(*serial, group.id, now).is_some()).collect();
         if reads.is_empty() {
             continue;
         }
         let since = store.first_seen(issued)?.unwrap_or(now);
-        if now >= since.saturating_add(charter.grant_delay()) {
+        let until = since.saturating_add(charter.grant_delay());
+        if now >= until {
             continue;
         }
-        let new_in = |group: &&Group| NewIn {
-            id: group.id,
-            slug: group.slug.clone(),
-            since,
-            old_keys_from: Some(since),
+        let new_in = |group: &&Group| {
+            let old_keys_from = match was_there(group.id) {
+                true => Some(since),
+                // Its member comes with it.
+                false => (group.history != History::None).then_some(until),
+            };
+            NewIn { id: group.id, slug: group.slug.clone(), since, old_keys_from }
         };
         found.push(NewNode { certificate: *serial, groups: reads.iter().map(new_in).collect() });
     }
@@ -286,5 +290,34 @@ mod tests {
         assert_eq!(told(&coalition.roster, now), both);
         assert_eq!(told(&coalition.roster, now.saturating_add(HOUR / 2)), both);
         assert!(told(&coalition.roster, now.saturating_add(HOUR)).is_empty());
+    }
+
+    /// Whoever has a node certified under another's name need not choose the groups that this one reads.
+    #[tokio::test]
+    async fn a_further_node_of_ones_own_member_is_told_in_whatever_group_it_reads() {
+        let mut coalition = Coalition::new();
+        let other = coalition.issue(2, &[CLOUD]).identity.member;
+        let seat = coalition.issue(1, &[CIDR]);
+        let charter =
+            coalition.changed_charter(coalition.roster.version(), |charter| charter.grant_delay_s = 3600);
+        coalition.roster.apply_charter(charter).unwrap();
+        let site = Site::new(&coalition, &seat).await;
+        let ghost = coalition.issue_again(1, 11, &[CLOUD]).identity.serial;
+        // What others read there is no business of this node's.
+        coalition.issue_again(2, 12, &[CLOUD]);
+        coalition.issue_again(1, 13, &[]);
+        site.hear(&coalition.roster).await;
+        let now = clock::now();
+        let found = newcomers(&coalition.roster, &site.store, seat.identity.serial, now).unwrap();
+        assert!(found.iter().all(|one| one.member != other));
+        let [ours] = found.as_slice() else { panic!("{found:?}") };
+        let [node] = ours.nodes.as_slice() else { panic!("{:?}", ours.nodes) };
+        assert_eq!((ours.groups.len(), node.certificate), (0, ghost));
+        let groups: Vec<_> = node.groups.iter().map(|group| (group.id, group.old_keys_from)).collect();
+        let group = coalition.roster.charter().group(CLOUD).unwrap();
+        let until = node.groups[0].since.saturating_add(HOUR);
+        assert_eq!(groups, [(CLOUD, (group.history != History::None).then_some(until))], "as any new reader");
+        let later = now.saturating_add(HOUR);
+        assert!(newcomers(&coalition.roster, &site.store, seat.identity.serial, later).unwrap().is_empty());
     }
 }

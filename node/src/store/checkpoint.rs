@@ -241,6 +241,7 @@ mod tests {
         let copied = opened(&copy);
         assert_eq!(copied.queued(99).unwrap(), [back], "said twice it says nothing new");
         assert_eq!(copied.held_drafts(|_| true, None, 99).unwrap().0.len(), 40);
+        assert_eq!([&copied, &store].map(|store| store.copied_drafts(99).unwrap()), [40, 0]);
         let row = copied.draft(first).unwrap().unwrap();
         assert_eq!((row.state, row.error.is_some()), (DraftState::Held, true));
         assert_eq!(row.parts, draft(1, None).parts, "nothing of it is lost");
@@ -249,6 +250,7 @@ mod tests {
         let released =
             Change::DraftReleased { publication: first, reason: None, parts: row.parts, given: None };
         copied.commit_blocking(released).unwrap();
+        assert_eq!([99, 7].map(|most| copied.copied_drafts(most).unwrap()), [39, 7]);
         drop(copied);
         assert_eq!(opened(&copy).queued(99).unwrap(), [first, back]);
     }

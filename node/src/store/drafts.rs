@@ -51,8 +51,13 @@ pub(super) fn queue_key(row: &DraftRow) -> Vec<u8> {
 /// Says in the queue that a draft takes back.
 const TAKES_BACK: &[u8] = &[1];
 
-/// What the queue says of a draft, so that lists need not open it: of a held one group and submitter; of another one that it
-/// takes back, or, unless it names its readers, for whom the key is that it needs.
+/// Says in the queue that a held draft was queued when this copy of the database was made.
+const COPIED: &[u8] = &[1];
+/// Bytes of a group and a submitter before it.
+const HELD_BY: usize = 12;
+
+/// What the queue says of a draft, so that lists need not open it: of a held one group and submitter, and whether it was queued in
+/// what was copied; of another one that it takes back, or, unless it names its readers, for whom the key is that it needs.
 pub(super) fn queue_value(vault: &Vault, row: &DraftRow) -> Vec<u8> {
     if row.state != DraftState::Held {
         return match row.audience {
@@ -63,7 +68,8 @@ pub(super) fn queue_value(vault: &Vault, row: &DraftRow) -> Vec<u8> {
             }
         };
     }
-    [&row.group.get().to_be_bytes()[..], &submitter_tag(vault, &row.submitter)].concat()
+    let copied = if copied::is_of_copy(row) { COPIED } else { &[] };
+    [&row.group.get().to_be_bytes()[..], &submitter_tag(vault, &row.submitter), copied].concat()
 }
 
 /// For whom the key is that a queued draft needs, by what the queue says of it. Nothing of one that needs none, or was queued
@@ -383,6 +389,17 @@ impl Store {
         Ok((found, None))
     }
 
+    /// How many drafts wait for a person because they were queued in what this database is a copy of; counts no more than so many.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn copied_drafts(&self, most: usize) -> Result<usize, ReadError> {
+        let held = self.db.scan(Cf::Queue, &HELD, &HELD);
+        let copied =
+            held.filter(|row| row.as_ref().map_or(true, |(_, said)| said.get(HELD_BY..) == Some(COPIED)));
+        copied.take(most).try_fold(0, |count, row| row.map(|_| count + 1))
+    }
+
     /// Drafts of a submitter that wait for a person, oldest first. Reads the places of all that are held.
     ///
     /// # Errors
@@ -392,7 +409,7 @@ impl Store {
         let mut found = Vec::new();
         for row in self.db.scan(Cf::Queue, &HELD, &HELD) {
             let (key, said) = row?;
-            if said.get(4..) == Some(&tag) {
+            if said.get(4..HELD_BY) == Some(&tag) {
                 found.push(waiting(&key, HELD.len())?);
             }
         }

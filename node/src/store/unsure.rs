@@ -24,7 +24,7 @@ use belfry_proto::{
 use prost::Message;
 
 use super::{
-    Committed, ReadError, Store, WriteError, admin, columns::Cf, txn::Txn, values::WithdrawalValue,
+    Committed, ReadError, Store, WriteError, admin, columns::Cf, db::Db, txn::Txn, values::WithdrawalValue,
     vault::damaged, withdrawals::put_reweigh,
 };
 
@@ -64,8 +64,12 @@ impl Clock {
 }
 
 fn is_sure(txn: &Txn<'_>) -> bool {
-    let clock = *txn.db.clock.lock().unwrap_or_else(PoisonError::into_inner);
-    clock.is_sure(txn.now, Instant::now())
+    is_sure_by(txn.db, txn.now)
+}
+
+fn is_sure_by(db: &Db, wall: Timestamp) -> bool {
+    let clock = *db.clock.lock().unwrap_or_else(PoisonError::into_inner);
+    clock.is_sure(wall, Instant::now())
 }
 
 /// When this entry came is being noted.
@@ -125,6 +129,12 @@ impl Store {
     pub fn vouch_clock(&self, shown: Option<Timestamp>) {
         let clock = shown.map_or(Clock::Doubted, |shown| Clock::Vouched(shown, Instant::now()));
         *self.db.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
+    }
+
+    /// Whether what the clock shows now, as `wall`, may be gone by for good: others vouch for it, or nobody is asked.
+    #[must_use]
+    pub fn is_clock_sure(&self, wall: Timestamp) -> bool {
+        is_sure_by(&self.db, wall)
     }
 
     /// Whether it is not sure of some entry when it came.

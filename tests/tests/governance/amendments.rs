@@ -139,3 +139,33 @@ fn a_request_of_another_key_coalition_or_day_is_refused_with_what_to_do() {
     let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
     assert_eq!(roster["certificates"][0]["organisation"], "Alice & Sons");
 }
+
+/// Other tools make requests, too, and another country's rule is another one.
+#[test]
+fn a_number_of_a_request_that_breaks_the_rule_is_warned_of_before_it_is_granted() {
+    let (desk, _members) = joined("Numbers", &["alice"]);
+    let standard = include_str!("../../../config/notices.default.toml");
+    let rule = "begins = [\"0\", \"1\"]\ndigits = 2\nmodulus = 97\n";
+    assert!(standard.contains(rule));
+    let other = standard.replacen(rule, "begins = [\"0\"]\ndigits = 1\nmodulus = 11\n", 1);
+    fs::write(desk.path("other.toml"), other).unwrap();
+    let by = ["--authorities", "other.toml"];
+    let asked = ask(&desk, "alice", "changed.pem", &[&["--kbo", "0203201341"][..], &by].concat());
+    assert_eq!(asked.code, 0, "{}", asked.stderr);
+    // Nobody is there to answer: it is warned of before anything is signed.
+    let look = ["amend", "--request", "changed.pem", "--dir", "coalition"];
+    for (more, is_told) in [(&[][..], true), (&by[..], false)] {
+        let ran = desk.run(&[&look[..], more, &WITH[1..]].concat());
+        assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("nothing was signed"), "{}", ran.stderr);
+        let told = [
+            "the enterprise number 0203201341 of the request has wrong check digits",
+            "held to its own rule by --authorities), and ask the member for another file",
+        ];
+        assert!(told.iter().all(|told| ran.stderr.contains(told) == is_told), "{}", ran.stderr);
+    }
+    assert_eq!(entries(&desk).len(), 1);
+    // Its form is a certificate's rule, the digits are the admins' to judge.
+    desk.ok(&grant("changed.pem"));
+    assert_eq!(entries(&desk)[1]["amended_to"]["kbo"], "0203201341");
+}

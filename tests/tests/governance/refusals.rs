@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use belfry_proto::{schema, trust::file::write_statement};
 use belfry_tests::process::{Role, run};
 use serde_json::Value;
 
@@ -35,6 +36,9 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
     fs::write(desk.path("twice.csv"), "organisation,kbo\nBank,0123456749\nBank again,0123.456.749\n")
         .unwrap();
     fs::write(desk.path("cells.csv"), "organisation,kbo\nBank\n").unwrap();
+    fs::write(desk.path("spaced.csv"), "organisation,lei\nBank,5493 001K JTII GC8Y 1R12\n").unwrap();
+    let nonsense = schema::Signed { payload: vec![0xff; 8], ..schema::Signed::default() };
+    fs::write(desk.path("nonsense.pem"), write_statement(&nonsense)).unwrap();
     fs::write(desk.path("late.csv"), "organisation,decided_on\nBank,2098-01-01\n").unwrap();
     let class = "organisation,groups,until,request\nbob,cidr-financial,2099-12-31,bob.request\n";
     fs::write(desk.path("class.csv"), class).unwrap();
@@ -105,6 +109,9 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
     for (arguments, rule, mend) in [
         (vec!["import", "twice.csv"], "the same kbo", "Leave one of them out"),
         (vec!["import", "cells.csv"], "line 2 has 1 cells", "give every line as many cells"),
+        (vec!["import", "spaced.csv"], "is not twenty digits and letters", "write them without spaces"),
+        (vec!["sign", "nonsense.pem"], "nonsense.pem", "ask the admin who decided for the file again"),
+        (vec!["order", "nonsense.pem"], "nonsense.pem", "ask the admin who decided for the file again"),
         (vec!["import", "late.csv"], "column decided_on: 2098-01-01 is still to come", "once it is taken"),
         (vec!["import", "class.csv"], "does not admit", "leave it out of the column groups"),
         (vec!["take", "other.pem"], "another coalition", "--dir"),
@@ -177,6 +184,31 @@ fn what_is_missing_or_in_the_wrong_place_is_named_with_the_option_or_the_command
         fs::read_to_string(other.path("coalition/charter.pem")).unwrap(),
         "nothing was mended"
     );
+}
+
+#[test]
+fn a_damaged_decision_record_is_named_with_what_to_do_and_the_rest_is_shown_without_it() {
+    let desk = Desk::found("Damaged");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    desk.ok(&[&["suspend", "1", "--decided-by", "Board"][..], &YES].concat());
+    let log = ["log", "--dir", "coalition"];
+    assert!(desk.ok(&log).contains("Board"));
+    let kept: Vec<_> = fs::read_dir(desk.path("coalition/decisions")).unwrap().map(Result::unwrap).collect();
+    let [record] = kept.as_slice() else { panic!("{kept:?}") };
+    fs::write(record.path(), "{\"decided_by\": ").unwrap();
+    let ran = desk.run(&log);
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    for said in [
+        record.file_name().to_str().unwrap(),
+        "is no decision record",
+        "put it back from a copy of the folder",
+        "or take it away",
+    ] {
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+    }
+    fs::remove_file(record.path()).unwrap();
+    let shown = desk.ok(&log);
+    assert!(shown.contains("suspend") && !shown.contains("Board"), "{shown}");
 }
 
 #[test]

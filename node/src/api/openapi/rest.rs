@@ -171,7 +171,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(200, Content::json::<LogFile>()),
     Operation::get("/api/v1/log/equivocations", "coalition", "Proofs that the registrar signed two entries for one height")
         .answers(200, Content::json::<Equivocations>()),
-    Operation::get("/api/v1/newcomers", "coalition", "Members that are new to a group, while older keys wait")
+    Operation::get("/api/v1/newcomers", "coalition", "Members that are new to a group, while older keys wait, and new nodes of others")
         .query(LIST).answers(200, Content::json::<Newcomers>()),
     Operation::post("/api/v1/holds", "coalition", "Keep older keys from a member until released")
         .takes(Content::json::<HoldWanted>()).answers(201, Content::json::<HoldMade>()),

@@ -127,7 +127,8 @@ fn requested(path: &Path, numbers: &Numbers, deciding: Deciding) -> anyhow::Resu
     for (what, number) in numbers.slips(&request.organisation) {
         output::warn(&format!(
             "the {what} {number} of the request has wrong check digits, and notices to the authority would bear it. Compare it \
-             with the register and ask the member for another file (`belfry amend`)"
+             with the register (another country's is held to its own rule by --authorities), and ask the member for another file \
+             (`belfry amend`)"
         ));
     }
     let told = format!(

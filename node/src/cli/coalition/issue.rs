@@ -358,7 +358,8 @@ impl Issue {
         for (what, number) in numbers.slips(&request.organisation) {
             output::warn(&format!(
                 "the {what} {number} of the request has wrong check digits, and notices to the authority would bear it. Compare it \
-                 with the register and have the member enrol with the right one; once it is issued, `belfry coalition amend` mends it."
+                 with the register (another country's is held to its own rule by --authorities), and have the member enrol with the \
+                 right one; once it is issued, `belfry coalition amend` mends it."
             ));
         }
         let name = &request.organisation.name;

@@ -6,6 +6,7 @@ use belfry_proto::{
     envelope::{LIFTED_WITHIN, Word},
     schema::{WithdrawalGround, WithdrawalMode},
     time::Timestamp,
+    trust::roster::Roster,
 };
 use tokio::sync::watch;
 
@@ -150,6 +151,53 @@ async fn no_body_is_past_its_retention_by_a_clock_that_is_doubted() {
     hellos.send_replace(Hellos::told(&[0, 0]));
     assert!(ingest.retain(&vouched).await.unwrap());
     assert!(messages.iter().all(|message| !receiver.has_body(message)));
+}
+
+/// Set ahead, it would never ask for bodies that all others keep.
+#[tokio::test]
+async fn by_a_clock_that_is_doubted_what_comes_without_its_body_is_missed_unless_the_log_dates_it() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut coalition = Coalition::new();
+    // The newest date that anybody signed is a day old but for an hour.
+    coalition.decided = Some(coalition.began.saturating_add(HOUR));
+    let [alice, _bob, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+    let charter = coalition.changed_charter(coalition.roster.version(), |charter| {
+        for group in &mut charter.groups {
+            group.retention_s = 12 * 3600;
+        }
+    });
+    coalition.roster.apply_charter(charter).unwrap();
+    let now = clock::now();
+    let old = coalition.messages_at(now.saturating_sub(20 * HOUR), &alice, CIDR, [0x11; 16], None, 1).0;
+    let young = now.saturating_sub(5 * HOUR);
+    let young = coalition.messages_at(young, &alice, CIDR, [0x11; 16], old.first(), 1).0;
+    let messages = [old, young].concat();
+    let without_body = |message: &Decoded| {
+        let mut bare = schema::Envelope::decode(message.bytes()).unwrap();
+        bare.body = None;
+        envelope::decode(&bare.encode_to_vec()).unwrap()
+    };
+    let bare: Vec<Decoded> = messages.iter().map(without_body).collect();
+    for is_vouched in [true, false] {
+        let receiver = Receiver::start(Site::new(&coalition, &carol).await, &alice);
+        let store = &receiver.site.store;
+        store.vouch_clock(is_vouched.then(clock::now));
+        assert_eq!(receiver.takes(&bare).await, [Kept::Stored, Kept::Stored], "the log goes on by any clock");
+        let missed = || [0, 1].map(|n| store.wants_body(messages[n].message_id()).unwrap());
+        assert_eq!(missed(), [false, !is_vouched]);
+        // Once others vouch for it, whatever is past is missed no more.
+        let hellos = watch::Sender::new(Hellos::told(&[0, 0]));
+        let (ingest, vouched) = (receiver.intake.ingest.clone(), receiver.clock(&hellos));
+        assert_eq!(receiver.states(&messages)[0], MessageState::Expired);
+        let later = coalition.changed_charter(coalition.roster.version(), |charter| {
+            charter.groups.iter_mut().for_each(|group| group.retention_s = 3600);
+        });
+        let mut roster = Roster::clone(&receiver.site.roster.snapshot());
+        roster.apply_charter(later).unwrap();
+        receiver.site.roster.replace(roster);
+        assert!(ingest.retain(&vouched).await.unwrap());
+        assert_eq!((receiver.states(&messages), missed()), (vec![MessageState::Expired; 2], [false; 2]));
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::{
         OpenError, ReadError,
         columns::Cf,
         db::{Db, Row},
-        rows::DraftState,
+        rows::{DraftRow, DraftState},
         txn::Txn,
     },
 };
@@ -53,6 +53,11 @@ pub(in crate::store) fn hold_queued(db: &Db) -> Result<(), OpenError> {
         );
     }
     Ok(())
+}
+
+/// Whether it waits for that.
+pub(super) fn is_of_copy(row: &DraftRow) -> bool {
+    row.state == DraftState::Held && row.error.as_deref() == Some(SENT_SINCE)
 }
 
 fn hold(txn: &mut Txn<'_>, publication: PublicationId) -> Result<bool, ReadError> {

@@ -227,7 +227,7 @@ struct Newcomer {
     capacity: Option<String>,
     certificates: Vec<u64>,
     groups: Vec<NewIn>,
-    /// New nodes of a member that read before; of this node's own, too.
+    /// New nodes of a member that read before; of this node's own, any.
     nodes: Vec<NewNode>,
     /// Since when this node keeps older keys from it.
     held_since: Option<String>,
@@ -236,7 +236,7 @@ struct Newcomer {
 #[derive(ToSchema)]
 struct NewNode {
     certificate: u64,
-    /// What of this node's groups it reads.
+    /// What of this node's groups it reads; all that it reads, if it is of this node's own member.
     groups: Vec<NewIn>,
 }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// and again for each.
 const MOST: usize = 1_000;
 
-/// Events that wait for their time, as under an embargo, and are kept in mind, of all authors. Too low ⇒ some never go out, too high ⇒ the row is over a hundred
-/// kilobytes at each write.
+/// Events that wait for their time, as under an embargo, and are kept in mind, of all authors. Too low ⇒ some never go out, too
+/// high ⇒ the row is over a hundred kilobytes at each write.
 const MOST_LATER: usize = 2_000;
 
 /// An event that its receiver refused for good. It is named by its number in the feed; its content stays where it is.

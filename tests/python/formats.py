@@ -154,9 +154,13 @@ def looked_for(pattern):
 
 
 def suricata(get, name):
-    found, rules = set(), get(f"{name}/{name}.rules").decode()
+    found, below, rules = set(), set(), get(f"{name}/{name}.rules").decode()
     for line in rules.splitlines():
         if line.startswith("#"):
+            continue
+        end = re.search(r'content:"\.([^"]*)"; (?:nocase; )?endswith;', line)
+        if end:
+            below.add(end[1])
             continue
         options = line[line.index("("):]
         head = line[:line.index("(")]
@@ -180,6 +184,7 @@ def suricata(get, name):
                     found.add((LENGTHS[len(value)], value))
     sids = re.findall(r"sid:(\d+)", rules)
     assert len(sids) == len(set(sids))
+    assert below == {value for kind, value in found if kind == "domain-name"}, "every name with all below it"
     return found
 
 

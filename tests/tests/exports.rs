@@ -257,10 +257,11 @@ fn outside_tools_take_every_format_and_what_is_taken_back_leaves_all_of_them() {
         let said = succeeds(command);
         assert!(!said.contains("error") && !said.contains("Error"), "{said}");
     }
-    // Who asks for what is known, asks whom is known, and does neither.
+    // Who asks for what is known or lies below it, asks whom is known, and does neither.
     let traffic = stage.coalition.path("traffic.pcap");
     let frames = [
         query("evil.example", [192, 168, 1, 1]),
+        query("www.evil.example", [192, 168, 1, 1]),
         query("www.worse.example", [192, 168, 1, 1]),
         query("_dmarc.worse.example", [192, 168, 1, 1]),
         query("good.example", [198, 51, 100, 7]),
@@ -292,7 +293,7 @@ fn outside_tools_take_every_format_and_what_is_taken_back_leaves_all_of_them() {
     let after = alerts(&stage.files("suricata"), &traffic);
     if let (Some(before), Some(after)) = (before, after) {
         let live = ["198.51.100.7", "_dmarc.worse.example"];
-        assert_eq!(before, [&live[..], &["evil.example"]].concat());
+        assert_eq!(before, [&live[..], &["evil.example", "www.evil.example"]].concat());
         assert_eq!(after, live, "what is withdrawn alerts no more, and the rest still does");
     }
 }
@@ -313,7 +314,7 @@ fn what_is_withdrawn_by_signed_word_leaves_every_export_and_what_is_lifted_comes
         &[
             indicator(8, "[domain-name:value = 'steady.example']"),
             rule(9, "steady.example"),
-            // A domain stands in Suricata's set in Base64 only.
+            // By a rule of its own in Suricata's, too.
             indicator(11, "[url:value = 'http://steady.example/x']"),
         ],
     );

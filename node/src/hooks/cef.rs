@@ -79,6 +79,10 @@ fn line(event: &Event, told: &Told, value: Option<&Observable>) -> Line {
         field(&mut line, "deviceCustomDate1", &millis(until));
         field(&mut line, "deviceCustomDate1Label", "validUntil");
     }
+    if let Some(from) = told.leaves.from {
+        field(&mut line, "deviceCustomDate2", &millis(from));
+        field(&mut line, "deviceCustomDate2Label", "validFrom");
+    }
     Line { message, text: line }
 }
 

@@ -92,6 +92,9 @@ struct Data<'a> {
     organisation: Option<&'a str>,
     message: String,
     classes: Vec<String>,
+    /// If that is yet to come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_until: Option<Timestamp>,
     values: Vec<Value<'a>>,
@@ -124,6 +127,7 @@ impl<'a> Data<'a> {
             organisation: told.organisation.as_deref(),
             message: shown.message().to_string(),
             classes: shown.classes(),
+            valid_from: told.leaves.from,
             valid_until: told.leaves.until,
             values: told.leaves.values.iter().map(Value::of).collect(),
             object: serde_json::from_slice(&told.leaves.released.raw())?,

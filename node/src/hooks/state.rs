@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// and again for each.
 const MOST: usize = 1_000;
 
-/// Events under an embargo that are kept in mind, of all authors. Too low ⇒ some never go out, too high ⇒ the row is over a hundred
-/// kilobytes at each write.
+/// Events that wait for their time, as under an embargo, and are kept in mind, of all authors. Too low ⇒ some never go out, too
+/// high ⇒ the row is over a hundred kilobytes at each write.
 const MOST_LATER: usize = 2_000;
 
 /// An event that its receiver refused for good. It is named by its number in the feed; its content stays where it is.
@@ -33,7 +33,7 @@ pub(super) struct State {
     pub(super) dead: VecDeque<DeadLetter>,
     /// Dead letters that were more than are kept.
     pub(super) lost: u64,
-    /// What only an embargo holds back, by number, and until when.
+    /// What only an embargo holds back, or that it is not valid yet, by number, and until when.
     #[serde(default)]
     pub(super) later: BTreeMap<u64, Timestamp>,
     /// Whose these are; unset of what an earlier build kept in mind.
@@ -51,7 +51,7 @@ impl State {
         self.dead.push_back(letter);
     }
 
-    /// Keeps in mind what goes out when its embargo ends. Beyond what is kept, of the author who has most of them those that end
+    /// Keeps in mind what goes out when its time has come. Beyond what is kept, of the author who has most of them those that end
     /// last count as lost: nobody pushes out what others say.
     pub(super) fn wait_for(&mut self, later: impl IntoIterator<Item = (u64, Timestamp, MemberId)>) {
         for (number, at, author) in later {
@@ -82,7 +82,7 @@ impl State {
         self.lost = self.lost.saturating_add(u64::from(is_lost));
     }
 
-    /// Those whose embargo is over, oldest first.
+    /// Those whose time has come, oldest first.
     pub(super) fn due(&self, now: Timestamp) -> Vec<u64> {
         self.later.iter().filter(|(_, at)| **at <= now).map(|(number, _)| *number).collect()
     }

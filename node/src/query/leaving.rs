@@ -5,7 +5,9 @@
 //! or a warning list are no news to act on, nor is an indicator of which these cannot be asked. What is held back is counted under
 //! its reason.
 //!
-//! What is pushed cannot be taken back: embargoes are over by the time at which others last vouched for our clock.
+//! What is pushed cannot be taken back: embargoes are over by the time at which others last vouched for our clock. What is valid
+//! from a later time on goes out then where it blocks, as it stands in lists from then on. Whoever only looks for it is told at once
+//! of that time: nothing is lost by how much there is to be kept in mind.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +33,7 @@ use crate::{clock, config::Hook, query::Gap};
 
 /// Feed entries looked at in one call.
 const STRETCH: usize = 64;
-/// Entries whose embargo is over that are looked at in one call.
+/// Entries whose time has come that are looked at in one call.
 pub const MOST_LATE: usize = STRETCH;
 
 /// An object that goes out.
@@ -43,6 +45,8 @@ pub struct Leaves {
     pub released: Released,
     /// What an indicator names, as far as it may be acted on.
     pub values: Vec<Observable>,
+    /// From when on an indicator is valid, if that is yet to come.
+    pub from: Option<Timestamp>,
     /// Until when an indicator is valid, if its author says.
     pub until: Option<Timestamp>,
 }
@@ -60,7 +64,7 @@ pub struct Leaving {
     pub more: bool,
     /// Something is missing before `rows`.
     pub gap: Option<Gap>,
-    /// Entries that only an embargo holds back, until when, and whose they are.
+    /// Entries that only an embargo holds back, or that they are not valid yet, until when, and whose they are.
     pub later: Vec<(u64, Timestamp, MemberId)>,
 }
 
@@ -86,7 +90,7 @@ impl Query {
         self.stretch(hook, (number.saturating_sub(1), 1), vouched).await
     }
 
-    /// [`Self::leaving_one`] of each of these entries, whose embargo is over: nothing if its member said something newer of the
+    /// [`Self::leaving_one`] of each of these entries, whose time has come: nothing if its member said something newer of the
     /// object meanwhile that goes out by this hook, too, and did or will. What is newest of an object is looked for once for all of
     /// them, and they are at most [`MOST_LATE`].
     ///
@@ -181,14 +185,27 @@ impl Inner {
             match leaves(hook, &lists, number, shown, (now, vouched)) {
                 Ok(Some(leaves)) => leaving.rows.push(leaves),
                 Ok(None) => {}
-                Err(reason) => {
+                Err(Back { reason, until }) => {
                     *leaving.held.entry(reason).or_default() += 1;
-                    let frees = frees.filter(|_| reason == Held::Embargo);
-                    leaving.later.extend(frees.map(|at| (number, at, member)));
+                    let until = until.or(frees.filter(|_| reason == Held::Embargo));
+                    leaving.later.extend(until.map(|at| (number, at, member)));
                 }
             }
         }
         Ok(leaving)
+    }
+}
+
+/// Why something stays back.
+struct Back {
+    reason: Held,
+    /// Until when, if only its own word on when it begins holds it back.
+    until: Option<Timestamp>,
+}
+
+impl From<Held> for Back {
+    fn from(reason: Held) -> Self {
+        Self { reason, until: None }
     }
 }
 
@@ -199,7 +216,7 @@ fn leaves(
     number: u64,
     shown: Shown,
     (now, vouched): (Timestamp, Timestamp),
-) -> Result<Option<Leaves>, Held> {
+) -> Result<Option<Leaves>, Back> {
     if !hook.types.is_empty() && !hook.types.iter().any(|kind| kind == shown.kind()) {
         return Ok(None);
     }
@@ -208,24 +225,24 @@ fn leaves(
     }
     if shown.kind() != "indicator" || shown.is_revoked() {
         let released = release(&hook.policy, shown, vouched)?;
-        return Ok(Some(Leaves { number, released, values: Vec::new(), until: None }));
+        return Ok(Some(Leaves { number, released, values: Vec::new(), from: None, until: None }));
     }
     let Some(indicator) = Indicator::read(shown.raw()) else {
         // What it would do nobody here can tell.
-        return Err(release(&hook.policy, shown, vouched).err().unwrap_or(Held::Unwritable));
+        return Err(release(&hook.policy, shown, vouched).err().unwrap_or(Held::Unwritable).into());
     };
     let policy = policy_for(&hook.policy, &indicator);
     let released = release(&policy, shown, vouched)?;
-    let until = indicator.valid_until();
+    let (from, until) = (Some(indicator.valid_from()).filter(|from| *from > now), indicator.valid_until());
     if indicator.is_benign() {
-        return Err(Held::Benign);
+        return Err(Held::Benign.into());
     }
     if until.is_some_and(|until| until <= now) {
-        return Err(Held::Expired);
+        return Err(Held::Expired.into());
     }
     let sought = indicator.sought();
     if !goes_whole(&indicator, !sought.is_empty(), policy.purpose) {
-        return Err(Held::Unwritable);
+        return Err(Held::Unwritable.into());
     }
     let (mut values, mut reason, mut is_any) = (Vec::new(), None, sought.is_empty());
     for Sought { value, stands, bearer } in sought {
@@ -242,7 +259,10 @@ fn leaves(
     }
     // To look for, it is good if anything in it is; to block by, only if all of it is.
     match reason {
-        Some(reason) if !is_any || policy.purpose == Use::Block => Err(reason),
-        _ => Ok(Some(Leaves { number, released, values, until })),
+        Some(reason) if !is_any || policy.purpose == Use::Block => Err(reason.into()),
+        _ => match from.filter(|from| policy.purpose == Use::Block && *from > vouched) {
+            Some(from) => Err(Back { reason: Held::NotYet, until: Some(from) }),
+            None => Ok(Some(Leaves { number, released, values, from, until })),
+        },
     }
 }

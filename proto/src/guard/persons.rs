@@ -139,7 +139,10 @@ pub(super) fn find(text: &str) -> BTreeSet<Personal> {
             at += 1;
             continue;
         }
-        if byte.is_ascii_digit() {
+        if let Some(end) = uuid(bytes, at) {
+            // A name of objects, whatever its digits look like: feeds are full of them.
+            at = end;
+        } else if byte.is_ascii_digit() {
             at = numbers(bytes, at, &mut found);
         } else {
             if byte == b'+' && is_phone_abroad(bytes, at) {
@@ -157,6 +160,17 @@ pub(super) fn find(text: &str) -> BTreeSet<Personal> {
 /// Letters beyond ASCII count: a digit behind one is part of a word.
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+/// Where a UUID ends that begins at `at` and is no piece of something longer.
+fn uuid(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = at + UUID;
+    let is_sign = |(nth, byte): (usize, &u8)| match nth {
+        8 | 13 | 18 | 23 => *byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    let is_one = bytes.get(at..end)?.iter().enumerate().all(is_sign);
+    (is_one && bytes.get(end).is_none_or(|&after| !is_word(after))).then_some(end)
 }
 
 /// Takes the groups of digits that begin at `at`, and looks whether some of them are a number; where they end.
@@ -236,6 +250,8 @@ fn is_card(bytes: &[u8], groups: &[(usize, usize)], first: usize, digits: &[u8],
     !is_joined(at(1), at(2)) && !is_joined(bytes.get(to), bytes.get(to + 1))
 }
 
+/// Bytes of a UUID as it is written.
+const UUID: usize = 36;
 /// Signs between two groups of digits, as in `02 / 123`.
 const MAX_GAP: usize = 3;
 /// Groups of one number: a telephone number in pairs has seven.
@@ -406,6 +422,8 @@ mod tests {
             ("to BE68 5390 0754 7034 and", Personal::Iban),
             ("be68539007547034", Personal::Iban),
             ("DE89-3704-0044-0532-0130-00", Personal::Iban),
+            ("00321234-5678", Personal::Phone),
+            ("be685390-0754-7034-8131-2814dd493134x", Personal::Iban),
             ("card 4111 1111 1111 1111,", Personal::PaymentCard),
             ("4111-1111-1111-1111", Personal::PaymentCard),
             ("378282246310005", Personal::PaymentCard),
@@ -444,6 +462,10 @@ mod tests {
             "AS64500 port 4444 pid 12345",
             "4111 1111 1111 1112 85.07.30-033.29",
             "7f000001-1111-4111-8111-111111111111",
+            // As a number of a country's and an account of Belgium's would begin.
+            "made of 00321234-5678-4abc-8131-2814dd493134",
+            "https://misp.example/events/view/be685390-0754-7034-8131-2814dd493134",
+            "BE685390-0754-7034-8131-2814DD493134",
             "version 02.123.45.67",
             // Pieces of something longer, each with an issuer's beginning and a good check digit.
             "0.4111111111111111 1.4111111111111111e5 -4111111111111111.5",

@@ -87,6 +87,7 @@ fn nothing_is_passed_over_for_where_it_stands() {
         ("campaign", json!({ "x_victim_ref": register }), "x_victim_ref"),
         ("campaign", json!({ "x_list": [{ "who_refs": [ends[0], register] }] }), "x_list[0].who_refs[1]"),
         ("campaign", json!({ "x_file": { "hashes": { "n": card } } }), "x_file.hashes.n"),
+        ("campaign", json!({ "x_file": { "hashes": { register: "ab".repeat(32) } } }), "x_file.hashes.*"),
         ("campaign", json!({ "extension_type": card }), "extension_type"),
         ("indicator", json!({ "pattern": "x", "pattern_type": register }), "pattern_type"),
         (

@@ -47,8 +47,12 @@ fn named(name: &str, value: &Value, parent: &str, found: &mut Vec<Text>) {
     match value {
         value if is_reference(name, value) => {}
         Value::Object(hashes) if name == "hashes" => {
-            for (algorithm, hash) in hashes.iter().filter(|(_, hash)| !is_hash(hash)) {
-                named(algorithm, hash, &path, found);
+            for (algorithm, hash) in hashes {
+                match is_hash(hash) {
+                    // Of a hash its name alone is its author's to choose.
+                    true => named(algorithm, &Value::Null, &path, found),
+                    false => named(algorithm, hash, &path, found),
+                }
             }
         }
         value => walk(value, path, found),

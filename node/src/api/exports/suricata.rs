@@ -1,9 +1,11 @@
 //! Suricata 7: a dataset a type and a handful of rules that ask it, instead of a rule a value.
 //!
 //! The rules name their datasets by file, so all files of an export belong into one folder. URLs have no single buffer
-//! to be looked up in and get a rule each, as far as they travel in clear.
+//! to be looked up in and get a rule each, as far as they travel in clear. Nor finds a dataset what lies below a domain:
+//! those that score highest get rules for that.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
 };
@@ -17,7 +19,7 @@ use belfry_proto::stix::{
 use super::{Files, TEXT};
 use crate::{
     config::Format,
-    query::{Query, Snapshot},
+    query::{Entry, Query, Snapshot},
 };
 
 /// Local rules begin here; every export has a million of its own.
@@ -27,6 +29,15 @@ const SIDS: u32 = 1_000_000;
 const BLOCKS: u32 = 4_000;
 /// URLs that get a rule.
 const MAX_URLS: usize = 20_000;
+/// Domains that are also looked for by what lies below them, by three rules each. Too low ⇒ names below the others go unseen, too
+/// high ⇒ Suricata takes minutes to load them.
+const MAX_BELOW: usize = 10_000;
+/// Where names of hosts are met: protocol, buffer, words for people, and how case is folded; the last comes in small letters.
+const HOSTS: [(&str, &str, &str, &str); 3] = [
+    ("dns", "dns.query", "DNS query", "nocase; "),
+    ("tls", "tls.sni", "TLS", "nocase; "),
+    ("http", "http.host", "HTTP", ""),
+];
 /// Ranges of one rule's address list.
 const RANGES: usize = 100;
 /// Suricata's `datasets.limits.single-hashsize`.
@@ -63,9 +74,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Files {
     };
 
     let domains: Vec<String> = of(Kind::Domain).map(|value| STANDARD.encode(value.value())).collect();
-    for (protocol, buffer, said) in
-        [("dns", "dns.query", "DNS query"), ("tls", "tls.sni", "TLS"), ("http", "http.host", "HTTP")]
-    {
+    for (protocol, buffer, said, _) in HOSTS {
         rules.dataset(protocol, buffer, &format!("{said} for a listed domain"), "domain", "string", &domains);
     }
     let (ranges, addresses): (Vec<&Observable>, Vec<&Observable>) =
@@ -96,12 +105,30 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Files {
             None => files.unwritable += 1,
         }
     }
+    for name in below(snapshot) {
+        let end = content(&format!(".{name}"));
+        for (protocol, buffer, said, case) in HOSTS {
+            let options = format!("{buffer}; content:\"{end}\"; {case}endswith; ");
+            let said = format!("{said} for a name below a listed domain");
+            rules.rule(&format!("{protocol} any any -> any any"), &said, &options);
+        }
+    }
     let Rules { text, files: sets, .. } = rules;
     for (name, lines) in sets {
         files.put(name, TEXT, lines.iter().fold(String::new(), |text, line| text + line + "\n"));
     }
     files.put_main(format!("{}.rules", export.name), TEXT, text);
     files
+}
+
+/// Domains that are looked for by what lies below them: none below which something is allowed.
+fn below(snapshot: &Snapshot) -> BTreeSet<&str> {
+    let kept: BTreeSet<&str> = snapshot.spared.iter().flat_map(|name| around::above(name)).collect();
+    let is_free =
+        |entry: &&Entry| entry.observable.kind() == Kind::Domain && !kept.contains(entry.observable.value());
+    let mut found: Vec<&Entry> = snapshot.entries.iter().filter(is_free).collect();
+    found.sort_by_key(|entry| (Reverse(entry.score), Reverse(entry.last)));
+    found.into_iter().take(MAX_BELOW).map(|entry| entry.observable.value()).collect()
 }
 
 struct Rules<'a> {
@@ -167,16 +194,6 @@ fn http(url: &Observable) -> Option<String> {
     let rest = url.value().strip_prefix("http://")?;
     let (host, _) = around::host_of(url)?;
     let path = rest.find(['/', '?']).and_then(|at| rest.get(at..))?.split('#').next()?;
-    let content = |text: &str| {
-        text.bytes().fold(String::new(), |mut out, byte| {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/') {
-                out.push(char::from(byte));
-            } else {
-                let _ = write!(out, "|{byte:02x}|");
-            }
-            out
-        })
-    };
     Some(format!(
         "http.host; content:\"{}\"; bsize:{}; http.uri.raw; content:\"{}\"; bsize:{}; ",
         content(host),
@@ -184,6 +201,18 @@ fn http(url: &Observable) -> Option<String> {
         content(path),
         path.len()
     ))
+}
+
+/// A text as an option `content` has it.
+fn content(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "|{byte:02x}|");
+        }
+        out
+    })
 }
 
 #[cfg(test)]

@@ -53,12 +53,36 @@ pub(super) fn texts(name: &str, value: Option<Value>) -> Result<Vec<String>, Pro
     }
 }
 
+/// Texts, as MISP compares them: whole, or with `%` for anything before or behind.
+#[derive(Debug, Default)]
+struct Texts {
+    whole: BTreeSet<String>,
+    like: Vec<String>,
+}
+
+impl Texts {
+    fn insert(&mut self, text: String) {
+        match text.starts_with('%') || text.ends_with('%') {
+            true => self.like.push(text),
+            false => _ = self.whole.insert(text),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.whole.is_empty() && self.like.is_empty()
+    }
+
+    fn has(&self, text: &str) -> bool {
+        self.whole.contains(text) || self.like.iter().any(|wanted| is_like(text, wanted))
+    }
+}
+
 /// Texts of which one is asked for, all are, or none may be: `["a", "!b"]`, or by MISP's words for it, `OR`, `AND` and `NOT`.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    any: BTreeSet<String>,
+    any: Texts,
     all: BTreeSet<String>,
-    none: BTreeSet<String>,
+    none: Texts,
 }
 
 impl Asked {
@@ -83,23 +107,25 @@ impl Asked {
             match text.strip_prefix('!') {
                 Some(text) => asked.none.insert(fold(text)),
                 None => asked.any.insert(fold(&text)),
-            };
+            }
         }
         asked.all.extend(texts(name, all)?.iter().map(|text| fold(text)));
-        asked.none.extend(texts(name, none)?.iter().map(|text| fold(text.strip_prefix('!').unwrap_or(text))));
+        for text in texts(name, none)? {
+            asked.none.insert(fold(text.strip_prefix('!').unwrap_or(&text)));
+        }
         Ok(asked)
     }
 
     /// Whether what has these texts is asked for.
     pub(super) fn hold(&self, texts: &[&str]) -> bool {
         self.lets(texts)
-            && (self.any.is_empty() || texts.iter().any(|text| self.any.contains(*text)))
-            && self.all.iter().all(|text| texts.contains(&text.as_str()))
+            && (self.any.is_empty() || texts.iter().any(|text| self.any.has(text)))
+            && self.all.iter().all(|wanted| texts.iter().any(|text| is_like(text, wanted)))
     }
 
     /// Whether none of these texts is one that may not be.
     pub(super) fn lets(&self, texts: &[&str]) -> bool {
-        self.none.is_empty() || !texts.iter().any(|text| self.none.contains(*text))
+        self.none.is_empty() || !texts.iter().any(|text| self.none.has(text))
     }
 }
 
@@ -200,54 +226,26 @@ fn whole(text: &str) -> Option<u64> {
     whole.parse().ok().filter(|_| is_number)
 }
 
-/// Values asked for, as MISP compares them: whole, or with `%` for anything before or behind. In any case.
+/// Values asked for, in any case.
 #[derive(Debug, Default)]
-pub(super) struct Values {
-    /// Those without a `%`.
-    whole: Asked,
-    any: Vec<String>,
-    all: Vec<String>,
-    none: Vec<String>,
-}
+pub(super) struct Values(Asked);
 
 impl Values {
-    pub(super) fn of(asked: Asked) -> Self {
-        let cut = |texts: BTreeSet<String>| -> (BTreeSet<String>, Vec<String>) {
-            let (like, whole): (Vec<_>, Vec<_>) =
-                texts.into_iter().partition(|text| text.starts_with('%') || text.ends_with('%'));
-            (whole.into_iter().collect(), like)
-        };
-        let Asked { any, all, none } = asked;
-        let ((whole_any, any), (whole_all, all), (whole_none, none)) = (cut(any), cut(all), cut(none));
-        Self { whole: Asked { any: whole_any, all: whole_all, none: whole_none }, any, all, none }
+    /// Of texts in small letters.
+    pub(super) const fn of(asked: Asked) -> Self {
+        Self(asked)
     }
 
     /// Whether `value` is asked for; where nothing is, every value is.
     pub(super) fn hold(&self, value: &str) -> bool {
-        let Self { whole: Asked { any, all, .. }, .. } = self;
-        let is_any = any.is_empty() && self.any.is_empty();
-        if is_any && all.is_empty() && self.all.is_empty() && self.bars_nothing() {
-            return true;
-        }
-        let value = value.to_lowercase();
-        let is = |wanted: &String| is_like(&value, wanted);
-        !self.is_barred(&value)
-            && (is_any || any.contains(&value) || self.any.iter().any(is))
-            && all.iter().all(|wanted| *wanted == value)
-            && self.all.iter().all(is)
+        let Asked { any, all, none } = &self.0;
+        let is_every = any.is_empty() && all.is_empty() && none.is_empty();
+        is_every || self.0.hold(&[value.to_lowercase().as_str()])
     }
 
     /// Whether `value` is none that may not be.
     pub(super) fn lets(&self, value: &str) -> bool {
-        self.bars_nothing() || !self.is_barred(&value.to_lowercase())
-    }
-
-    fn bars_nothing(&self) -> bool {
-        self.whole.none.is_empty() && self.none.is_empty()
-    }
-
-    fn is_barred(&self, value: &str) -> bool {
-        self.whole.none.contains(value) || self.none.iter().any(|wanted| is_like(value, wanted))
+        self.0.none.is_empty() || self.0.lets(&[value.to_lowercase().as_str()])
     }
 }
 
@@ -306,6 +304,10 @@ mod tests {
             (json!({ "AND": ["a", "c"] }), ["a", "c"], true),
             (json!({ "AND": ["a", "b"] }), ["a", "c"], false),
             (json!({ "OR": "A", "NOT": ["!c"] }), ["a", "c"], false),
+            (json!(["tlp:%"]), ["tlp:green", "c"], true),
+            (json!(["!tlp:%"]), ["tlp:green", "c"], false),
+            (json!({ "AND": ["%green", "%"] }), ["tlp:green", "c"], true),
+            (json!({ "AND": ["tlp:%", "pap:%"] }), ["tlp:green", "c"], false),
         ] {
             assert_eq!(asked(wanted.clone()).hold(&texts), is_meant, "{wanted}");
         }

@@ -1,6 +1,7 @@
 //! Exports: what stands in each format, what never does, and that it leaves at once.
 
 mod bearers;
+mod below;
 mod limited;
 mod referred;
 mod rules;

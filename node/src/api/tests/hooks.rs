@@ -1,6 +1,7 @@
 //! What is pushed: to whom, signed how, and what becomes of it when the other side is away, refuses or lies.
 
 mod lists;
+mod times;
 
 use std::{
     collections::VecDeque,

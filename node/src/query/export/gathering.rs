@@ -19,7 +19,7 @@ use belfry_proto::{
         indicator::{Bearer, Indicator, Sought, Stands},
         marking::Tlp,
         neutral,
-        observable::Observable,
+        observable::{Kind, Observable},
         score::{Decay, Evidence, State},
     },
     time::Timestamp,
@@ -291,6 +291,10 @@ impl<'a> Gathering<'a> {
                 }
             }
         }
+        let spared = lists.allow.below(|name| {
+            let domain = Observable::new(Kind::Domain, name);
+            domain.is_some_and(|domain| standing(&entries, &domain, Bearer::Usual).is_some())
+        });
         let objects = std::mem::take(&mut self.objects);
         let objects = objects.into_iter().filter_map(|(object, values)| match values.is_empty() {
             true => Some((object, values)),
@@ -302,6 +306,7 @@ impl<'a> Gathering<'a> {
             entries,
             objects,
             referred: Vec::new(),
+            spared,
             held: self.held,
             named: left_out,
             made: self.now,
@@ -367,11 +372,7 @@ impl<'a> Gathering<'a> {
         mut values: Vec<Place>,
     ) -> Option<(Released, Vec<Place>)> {
         let before = values.len();
-        let entry = |(value, bearer): &Place| {
-            let place = |entry: &Entry| entry.observable.cmp(value).then(entry.bearer.cmp(bearer));
-            let at = entries.binary_search_by(place).ok()?;
-            entries.get(at)
-        };
+        let entry = |(value, bearer): &Place| standing(entries, value, *bearer);
         let best = values.iter().filter_map(entry).map(|entry| entry.score).max()?;
         // While any of it stands in lists, it does.
         let ends = values.iter().filter_map(entry).map(|entry| entry.expires).max();
@@ -381,4 +382,10 @@ impl<'a> Gathering<'a> {
         }
         Some((object.scored(best, ends), values))
     }
+}
+
+/// The entry of a value of something, if it stands.
+fn standing<'a>(entries: &'a [Entry], value: &Observable, bearer: Bearer) -> Option<&'a Entry> {
+    let place = |entry: &Entry| entry.observable.cmp(value).then(entry.bearer.cmp(&bearer));
+    entries.get(entries.binary_search_by(place).ok()?)
 }

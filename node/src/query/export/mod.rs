@@ -75,6 +75,8 @@ pub struct Snapshot {
     pub objects: Vec<(Released, Vec<Place>)>,
     /// Of a bundle, what these refer to.
     pub referred: Vec<Released>,
+    /// Names on the allow-list that lie below a domain of it: for formats that take a domain with all that lies below it.
+    pub spared: Vec<String>,
     /// What was left out, by reason; values, or objects that were looked at no further.
     pub held: BTreeMap<Held, u64>,
     /// Some of these values.
@@ -97,8 +99,9 @@ impl Snapshot {
     pub fn emptied(&self) -> Self {
         let export = self.export.clone();
         let (entries, objects, named, held) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        let referred = Vec::new();
-        Self { export, entries, objects, referred, held, named, made: self.made, changes: self.changes }
+        let (referred, spared) = (Vec::new(), Vec::new());
+        let (made, changes) = (self.made, self.changes);
+        Self { export, entries, objects, referred, spared, held, named, made, changes }
     }
 }
 

@@ -162,6 +162,11 @@ pub fn is_below(name: &str, domain: &str) -> bool {
     name.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.') && rest.len() > 1)
 }
 
+/// The names above a name, down to its last label.
+pub fn above(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('.').filter_map(move |(at, _)| name.get(at + 1..))
+}
+
 /// The host of a value, and whether the value only lies there (a URL, a mailbox) or is the host itself.
 #[must_use]
 pub fn host_of(observable: &Observable) -> Option<(&str, bool)> {

@@ -26,16 +26,20 @@ const MOST: usize = 20;
 /// Holds an object to the standard's forms, enumerations and reference types, an indicator's pattern to its grammar
 /// ([`indicator::check`]), and what it states to belfry's own words.
 ///
-/// For whoever publishes.
+/// For whoever publishes. An end only has to state in belfry's own words what these can: nobody acts on what it ends, and whatever
+/// was said before there was a rule can be taken back under it.
 ///
 /// # Errors
 /// [`ObjectError`] that names the object, the property and the rule.
 pub fn check(object: &Object) -> Result<(), ObjectError> {
     let properties = object.properties();
-    indicator::check(object, &properties)?;
     let fault =
         |path: &str, rule| ObjectError { id: Some(object.id().to_owned()), path: path.to_owned(), rule };
     extension::check(&properties).map_err(|(path, rule)| fault(&path, rule))?;
+    if object.revoked() && object.modified().is_some() {
+        return Ok(());
+    }
+    indicator::check(object, &properties)?;
     forms::check(object, &properties).map_err(|(path, rule)| fault(&path, rule))?;
     let properties = Value::Object(properties);
     for place in references::PLACES.iter().filter(|place| is_of(place.of, object)) {

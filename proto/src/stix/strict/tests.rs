@@ -215,6 +215,28 @@ fn a_granular_marking_is_of_one_sort_and_selects_what_is_there() {
     assert!(marked(json!({ "lang": 1, "selectors": ["name"] })).contains("lang must be a text"));
 }
 
+#[test]
+fn what_breaks_a_rule_can_be_ended_by_its_author_and_not_said_anew() {
+    let day = "2026-11-23T10:00:00Z";
+    for (kind, mut all) in [
+        (
+            "indicator",
+            json!({ "pattern": "[broken", "pattern_type": "stix", "valid_from": day, "labels": "x" }),
+        ),
+        ("opinion", json!({ "opinion": "maybe", "object_refs": [to("indicator")] })),
+        ("campaign", json!({ "name": "x", "created_by_ref": to("threat-actor") })),
+        ("campaign", json!({ "name": "x", "external_references": [{ "source_name": "a" }] })),
+    ] {
+        assert_ne!(refusal(kind, all.clone()), "", "{kind}");
+        all["revoked"] = json!(true);
+        assert_eq!(refusal(kind, all), "", "{kind}");
+    }
+    let value = json!({ "name": "a", "hashes": { "MD5": "x" }, "revoked": true });
+    assert_ne!(refusal("file", value), "", "what has no versions is not ended by one");
+    let own = json!({ "name": "x", "revoked": true, "extensions": crate::stix::extension::of("handling", json!(7)) });
+    assert_ne!(refusal("campaign", own), "", "how it may be handled is minded to the end");
+}
+
 /// What other members wrote stays readable: these rules are for whoever publishes.
 #[test]
 fn what_is_refused_here_still_parses() {

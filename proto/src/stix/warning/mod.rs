@@ -414,6 +414,13 @@ impl AllowList {
             self.hosts.contains(host) || self.hosts.iter().any(|own| around::is_below(host, own))
         })
     }
+
+    /// Its domains that lie below one of these.
+    #[must_use]
+    pub fn below(&self, is_one: impl Fn(&str) -> bool) -> Vec<String> {
+        let is_below = |host: &&String| around::above(host).any(&is_one);
+        self.hosts.iter().filter(is_below).cloned().collect()
+    }
 }
 
 #[cfg(test)]

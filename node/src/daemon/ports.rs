@@ -191,6 +191,12 @@ impl Status {
             let wait = if drafts == 1 { "draft waits" } else { "drafts wait" };
             warnings.push(format!("{drafts} {wait}: {hold}."));
         }
+        if stored.copied > 0 {
+            warnings.push(format!(
+                "Drafts that were queued when this database was copied, and may have gone out since: {}. They wait for you: see                  belfry drafts list, and release or discard each.",
+                stored.copied
+            ));
+        }
         warnings.extend(refused(hellos));
         let unshown = hellos.unshown.len();
         if unshown > 0 {

@@ -37,6 +37,8 @@ pub(super) struct Reading {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) drafts: usize,
+    /// Those that wait for a person since the database was copied.
+    pub(super) copied: usize,
     pub(super) parked: usize,
     pub(super) readable_only_here: usize,
     pub(super) contact: Option<String>,
@@ -60,6 +62,7 @@ impl Reading {
         let (own, member) = (identity.serial, identity.member);
         Stored {
             drafts: store.queued(COUNTED).map_or(0, |queued| queued.len()),
+            copied: store.copied_drafts(COUNTED).unwrap_or_default(),
             parked: store.parked(None, COUNTED).map_or(0, |parked| parked.len()),
             readable_only_here: store
                 .own_keys(None)

@@ -245,10 +245,14 @@ mod tests {
         assert_eq!((row.state, row.error.is_some()), (DraftState::Held, true));
         assert_eq!(row.parts, draft(1, None).parts, "nothing of it is lost");
         assert_eq!(store.queued(99).unwrap().len(), 41);
+        let reminded = |store: &Store| store.copied_drafts(99).unwrap();
+        assert_eq!((reminded(&store), reminded(&copied)), (0, 40));
         // Who lets it go out is not asked again at the next start.
         let released =
             Change::DraftReleased { publication: first, reason: None, parts: row.parts, given: None };
         copied.commit_blocking(released).unwrap();
+        copied.commit_blocking(Change::DraftDiscarded { publication: PublicationId::new([2; 16]) }).unwrap();
+        assert_eq!(reminded(&copied), 38, "of what somebody decided on nobody is reminded");
         drop(copied);
         assert_eq!(opened(&copy).queued(99).unwrap(), [first, back]);
     }

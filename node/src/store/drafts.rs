@@ -18,7 +18,7 @@ use belfry_proto::{
 };
 use prost::Message;
 
-pub(super) use self::copied::hold_queued;
+pub(super) use self::copied::{COPIED_KEY, hold_queued};
 use super::{
     ReadError, Store, WriteError,
     apply::Applier,
@@ -190,6 +190,9 @@ fn decide(
         }));
     }
     txn.delete(Cf::Queue, queue_key(&row));
+    if from == DraftState::Held {
+        copied::decided(txn, publication);
+    }
     change(&mut row);
     if matches!(row.state, DraftState::Queued | DraftState::Held) {
         let said = queue_value(&txn.db.vault, &row);

@@ -26,7 +26,7 @@ use super::{
     columns::{self, Cf},
     cursors::{HOOK_KEY, SOURCE_KEY},
     db::Db,
-    drafts::{decode_draft, idempotency, queue_key, queue_value},
+    drafts::{COPIED_KEY, decode_draft, idempotency, queue_key, queue_value},
     keys::decode_key,
     open,
     parking::read_park,
@@ -247,6 +247,7 @@ impl Salvage {
                     REMOVAL_KEY,
                     ENTRIES_KEY,
                     WORD_KEY,
+                    COPIED_KEY,
                 ];
                 if key.starts_with(SOURCE_KEY) {
                     self.db.vault.open(cf, key, value)?;

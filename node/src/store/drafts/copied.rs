@@ -10,7 +10,7 @@ use super::{HELD, decode_draft, put_draft, queue_key, queue_value, waiting};
 use crate::{
     clock,
     store::{
-        OpenError, ReadError,
+        OpenError, ReadError, Store,
         columns::Cf,
         db::{Db, Row},
         rows::DraftState,
@@ -20,8 +20,29 @@ use crate::{
 
 /// Drafts looked at in one synced write.
 const AT_ONCE: usize = 16;
+/// Where those stand in [`Cf::Meta`] that wait so, by publication, until a person decided.
+pub(in crate::store) const COPIED_KEY: &[u8] = b"copied:";
 /// Why they wait.
 const SENT_SINCE: &str = "was queued when this copy of the database was made, and may have gone out since";
+
+fn copied_key(publication: PublicationId) -> Vec<u8> {
+    [COPIED_KEY, publication.as_ref()].concat()
+}
+
+/// A person decided on a draft.
+pub(super) fn decided(txn: &mut Txn<'_>, publication: PublicationId) {
+    txn.delete(Cf::Meta, copied_key(publication));
+}
+
+impl Store {
+    /// Drafts that wait for a person because they were queued in a copy, as far as they are counted.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn copied_drafts(&self, most: usize) -> Result<usize, ReadError> {
+        self.db.scan(Cf::Meta, COPIED_KEY, COPIED_KEY).take(most).try_fold(0, |sum, row| row.map(|_| sum + 1))
+    }
+}
 
 /// Holds what is queued. Cut short by a crash it goes on where it was.
 pub(in crate::store) fn hold_queued(db: &Db) -> Result<(), OpenError> {
@@ -66,6 +87,7 @@ fn hold(txn: &mut Txn<'_>, publication: PublicationId) -> Result<bool, ReadError
     row.error = Some(SENT_SINCE.to_owned());
     let said = queue_value(&txn.db.vault, &row);
     txn.put(Cf::Queue, queue_key(&row), said);
+    txn.put(Cf::Meta, copied_key(publication), Vec::new());
     put_draft(txn, &row);
     Ok(true)
 }

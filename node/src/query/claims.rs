@@ -198,7 +198,7 @@ pub(super) fn newest(claims: Claims) -> impl Iterator<Item = Shown> {
 fn holder(rows: &[Shown]) -> Option<MemberId> {
     store::owner(rows.iter().map(|row| Claimed {
         member: row.member(),
-        added: row.date_added(),
+        added: row.arrived(),
         created: row.created(),
         message: row.message(),
     }))

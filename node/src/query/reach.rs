@@ -65,6 +65,7 @@ impl Proposed {
         indicators.map(move |object| ObjectView {
             group: self.group,
             date_added: now,
+            arrived: now,
             surfaced: None,
             kept_until: None,
             outlived: false,

@@ -93,6 +93,7 @@ impl Claim {
             surfaced: 0,
             stands_for: 0,
             outlived: false,
+            arrived: 0,
         };
         let embargo_until = conditions.embargo_until;
         let reporter = ReporterValue {
@@ -136,6 +137,7 @@ impl Claim {
             raw_tag: self.raw_tag.clone(),
             member: self.member.to_vec(),
             marking: self.marking.to_vec(),
+            arrived: 0,
         }
     }
 }
@@ -192,7 +194,7 @@ struct Known {
 fn settled(txn: &mut Txn<'_>, group: GroupId, claim: &Claim) -> Result<Place, ReadError> {
     loop {
         let place = place(txn, claim)?;
-        // Each time the row is another message's, or gone.
+        // The row is the message's of somebody who stays then, or gone.
         if let Place::Known(known) = &place
             && leaving::let_go(txn, group, known.date_added)?
         {

@@ -354,8 +354,9 @@ fn let_go(txn: &mut Txn<'_>, &Lapsed { group, date, value, saying }: &Lapsed<'_>
         // Until it goes: what is met since was free.
         (gone.until, gone.through) = (gone.until.max(saying.until.min(txn.now.as_micros())), 0);
     }
-    if value.member == saying.member.as_ref() && (gone.added == 0 || date < gone.added) {
-        (gone.added, gone.created, gone.message) = (date, value.created, value.message.clone());
+    let arrived = value.arrived_at(date);
+    if value.member == saying.member.as_ref() && (gone.added == 0 || arrived < gone.added) {
+        (gone.added, gone.created, gone.message) = (arrived, value.created, value.message.clone());
     }
     if noted.is_none() || gone != before {
         txn.put(Cf::Embargoes, due, gone.encode_to_vec());

@@ -13,9 +13,9 @@
 //! is not opened again, and nobody joins what it said.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{
-        PoisonError, RwLock,
+        PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -30,7 +30,7 @@ use super::{
     columns::{self, Cf},
     db::Db,
     messages, objects, purge,
-    removal::{self, End},
+    removal::{self, End, Reporter},
     txn::{Rows, Txn},
     values::{DatesValue, ObjectValue},
     vault::damaged,
@@ -43,6 +43,9 @@ use super::{
 pub(super) const MOST_TAKEN: usize = if cfg!(test) { 512 } else { 4096 };
 /// Bytes that this may come to before the next row waits: what is lost is noted whole, and what another one says is written anew.
 const MOST_BYTES: usize = 4 << 20;
+/// Messages remembered of which all rows are gone. Too low ⇒ who reads for long while many go may meet what is gone, too high ⇒ memory,
+/// some hundred bytes each.
+const MOST_GONE: usize = if cfg!(test) { 4 } else { 65_536 };
 
 /// Where marks stand in [`Cf::Meta`], by message.
 const KEY: &[u8] = b"leaving:";
@@ -56,14 +59,51 @@ fn read(key: &[u8], value: &[u8]) -> Result<End, ReadError> {
     Ok(End::of(u32::from_be_bytes(number)))
 }
 
+/// Of which message a mark is.
+fn named(key: &[u8]) -> Option<MessageId> {
+    MessageId::try_from(key.get(KEY.len()..)?).ok()
+}
+
 /// Whose rows nobody is shown, as readers ask.
-///
-/// A message stays here when all it said is gone, until it is shown again: whoever began to read in between may still meet a row. A
-/// restart forgets those.
 #[derive(Default)]
 pub(super) struct Leaving {
     is_any: AtomicBool,
-    messages: RwLock<HashMap<MessageId, End>>,
+    known: RwLock<Known>,
+}
+
+/// A message stays here when all it said is gone, until it is shown again or [`MOST_GONE`] went since: whoever began to read in
+/// between may still meet a row. A restart forgets those.
+#[derive(Default)]
+struct Known {
+    messages: HashMap<MessageId, Ended>,
+    /// Those of which all rows are gone, the first of them at the front.
+    gone: VecDeque<MessageId>,
+}
+
+struct Ended {
+    end: End,
+    is_gone: bool,
+}
+
+impl Known {
+    /// Rows of a message begin to go, or go on.
+    fn goes(&mut self, message: MessageId, end: End) {
+        self.messages.insert(message, Ended { end, is_gone: false });
+    }
+
+    /// The last row of a message goes.
+    fn went(&mut self, message: MessageId) {
+        let Some(ended) = self.messages.get_mut(&message) else { return };
+        ended.is_gone = true;
+        self.gone.push_back(message);
+        while self.gone.len() > MOST_GONE
+            && let Some(first) = self.gone.pop_front()
+        {
+            if self.messages.get(&first).is_some_and(|ended| ended.is_gone) {
+                self.messages.remove(&first);
+            }
+        }
+    }
 }
 
 impl Leaving {
@@ -71,33 +111,46 @@ impl Leaving {
     pub(super) fn load(&self, db: &Db) -> Result<(), ReadError> {
         for row in db.scan(Cf::Meta, KEY, KEY) {
             let (key, value) = row?;
-            let message = key.get(KEY.len()..).and_then(|id| MessageId::try_from(id).ok());
-            let message = message.ok_or_else(|| damaged(Cf::Meta, &key, "names no message"))?;
-            self.put(message, read(&key, &value)?);
+            let message = named(&key).ok_or_else(|| damaged(Cf::Meta, &key, "names no message"))?;
+            self.is_any.store(true, Ordering::Release);
+            self.known_mut().goes(message, read(&key, &value)?);
         }
         Ok(())
     }
 
-    /// Takes in the marks of a batch, before anybody can read its rows.
+    /// Takes in the marks of a batch, before anybody can read its rows: those that it takes away are passed over until it is
+    /// written, and from then on by whoever began to read before.
     pub(super) fn enter(&self, rows: &Rows) {
         if !self.is_any() {
             return;
         }
-        for (key, value) in rows.written_below(Cf::Meta, KEY) {
-            let message = key.get(KEY.len()..).and_then(|id| MessageId::try_from(id).ok());
-            if let (Some(message), Ok(end)) = (message, read(key, value)) {
-                self.put(message, end);
+        let mut marks = rows.below(Cf::Meta, KEY).peekable();
+        // Of nearly all batches readers hear nothing.
+        if marks.peek().is_none() && rows.ends().is_empty() {
+            return;
+        }
+        let mut known = self.known_mut();
+        for (key, value) in marks {
+            match (named(key), value.map(|value| read(key, value))) {
+                (Some(message), Some(Ok(end))) => known.goes(message, end),
+                (Some(message), None) => known.went(message),
+                (None, _) | (_, Some(Err(_))) => {}
             }
         }
-        if !rows.shown().is_empty() {
-            let mut messages = self.messages.write().unwrap_or_else(PoisonError::into_inner);
-            rows.shown().iter().for_each(|message| _ = messages.remove(message));
+        for (message, end) in rows.ends() {
+            match end {
+                None => _ = known.messages.remove(message),
+                Some(end) => {
+                    if let Some(ended) = known.messages.get_mut(message) {
+                        ended.end = *end;
+                    }
+                }
+            }
         }
     }
 
-    fn put(&self, message: MessageId, end: End) {
-        self.is_any.store(true, Ordering::Release);
-        self.messages.write().unwrap_or_else(PoisonError::into_inner).insert(message, end);
+    fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there may be any: nearly always there is none.
@@ -107,7 +160,8 @@ impl Leaving {
 
     fn of(&self, message: &[u8]) -> Option<End> {
         let message = MessageId::try_from(message).ok().filter(|_| self.is_any())?;
-        self.messages.read().unwrap_or_else(PoisonError::into_inner).get(&message).copied()
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.messages.get(&message).map(|ended| ended.end)
     }
 
     /// Whether what this message says again of a row counts no more.
@@ -115,10 +169,14 @@ impl Leaving {
         self.of(message.as_ref()).is_some()
     }
 
-    /// Whether this row is one that goes. A tombstone that its message's end leaves is not.
+    /// Whether this row is one that goes. A tombstone that tells no more than its message's end does is not.
     pub(super) fn hides(&self, value: &ObjectValue) -> bool {
-        let left = End::of(value.end);
-        self.of(&value.message).is_some_and(|end| !value.tombstone || left.is_withdrawal() && left != end)
+        self.of(&value.message).is_some_and(|end| match (value.tombstone, End::of(value.end)) {
+            (false, _) => true,
+            (true, End::Kept) => end != End::Kept,
+            (true, End::Bare) => !end.is_withdrawal(),
+            (true, End::Hidden | End::Aged) => false,
+        })
     }
 }
 
@@ -141,9 +199,21 @@ pub(super) fn left_of(
         return Ok(Some(value));
     }
     let txn = Txn::new(db, Timestamp::ZERO);
-    let others = removal::reporters(&txn, group, date)?;
-    let heir = removal::heir(&txn, &others, |other| !db.leaving.has(other.message))?;
-    Ok(heir.map(|(heir, says)| removal::inherited(&value, heir, says)))
+    // Who says it, too, is asked as it is now, and whoever reads may see the row as it was before another one got it.
+    let mut now = removal::row(&txn, group, date)?;
+    while let Some(value) = now {
+        if !db.leaving.hides(&value) {
+            return Ok(Some(value));
+        }
+        let others = removal::reporters(&txn, group, date)?;
+        let heir = removal::heir(&txn, &others, |other| !db.leaving.has(other.message))?;
+        let left = heir.map(|(heir, says)| removal::inherited(&value, heir, says));
+        now = removal::row(&txn, group, date)?;
+        if now.as_ref().is_some_and(|now| now.message == value.message) {
+            return Ok(left);
+        }
+    }
+    Ok(None)
 }
 
 /// A message of which rows go.
@@ -193,7 +263,7 @@ fn step(txn: &mut Txn<'_>, leaver: &Leaver, mut said: DatesValue, most: usize) -
         if looked_at >= most || txn.size().saturating_sub(begun) >= MOST_BYTES {
             break;
         }
-        looked_at += 1 + take_row(txn, leaver, *date)?;
+        looked_at += 1 + take_row(txn, leaver, *date, |_| true)?;
         taken += 1;
     }
     let left = said.goes.split_off(taken);
@@ -212,8 +282,8 @@ fn step(txn: &mut Txn<'_>, leaver: &Leaver, mut said: DatesValue, most: usize) -
             txn.delete(Cf::Meta, key(message.as_ref()));
         }
         if marked != Some(end) {
-            // This batch took it away whole, or what it leaves is not what readers know of.
-            txn.shows(message);
+            // What it leaves is not what readers know of.
+            txn.ends_as(message, end);
         }
     } else {
         txn.db.leaving.is_any.store(true, Ordering::Release);
@@ -224,8 +294,14 @@ fn step(txn: &mut Txn<'_>, leaver: &Leaver, mut said: DatesValue, most: usize) -
     Ok(looked_at)
 }
 
-fn take_row(txn: &mut Txn<'_>, leaver: &Leaver, date: u64) -> Result<usize, ReadError> {
-    let took = removal::take_row(txn, leaver.group, date, (leaver.member, leaver.message), leaver.end)?;
+fn take_row(
+    txn: &mut Txn<'_>,
+    leaver: &Leaver,
+    date: u64,
+    stays: impl Fn(&Reporter) -> bool,
+) -> Result<usize, ReadError> {
+    let &Leaver { group, member, message, end } = leaver;
+    let took = removal::take_row(txn, (group, date), (member, message), end, stays)?;
     if leaver.end.is_withdrawal() {
         purge_row(txn, leaver.group, date);
     }
@@ -236,8 +312,19 @@ fn purge_row(txn: &mut Txn<'_>, group: GroupId, date: u64) {
     purge::put(txn, Cf::Objects, &columns::object(group, date));
 }
 
+/// Has the bytes leave the disk of what a message said where it lies no more: it is erased, and nothing else is to be done with it.
+pub(super) fn purge_places(txn: &mut Txn<'_>, group: GroupId, message: MessageId) -> Result<(), ReadError> {
+    let mut said = messages::said_by(txn, message)?;
+    if said.was.is_empty() {
+        return Ok(());
+    }
+    std::mem::take(&mut said.was).into_iter().for_each(|date| purge_row(txn, group, date));
+    messages::put_said(txn, message, &said)
+}
+
 /// Takes this row away now if its message is leaving, and says whether it was: whoever says the same again would have to be met
-/// where readers have passed, and were shown nothing.
+/// where readers have passed, and were shown nothing. Whoever says it and stays has it then; of those that go none does, however
+/// many they are.
 pub(super) fn let_go(txn: &mut Txn<'_>, group: GroupId, date: u64) -> Result<bool, ReadError> {
     if !txn.db.leaving.is_any() {
         return Ok(false);
@@ -247,10 +334,17 @@ pub(super) fn let_go(txn: &mut Txn<'_>, group: GroupId, date: u64) -> Result<boo
     let fault = |_| damaged(Cf::Objects, &columns::object(group, date), "names no message");
     let member = MemberId::try_from(value.member.as_slice()).map_err(fault)?;
     let message = MessageId::try_from(value.message.as_slice()).map_err(fault)?;
+    let mut going = BTreeSet::new();
+    for other in removal::reporters(txn, group, date)? {
+        if end_of(txn, other.message.as_ref())?.is_some() {
+            going.insert(other.message);
+        }
+    }
     // Its date stays noted: its step finds nothing there any more.
-    take_row(txn, &Leaver { group, member, message, end }, date)?;
+    let stays = |other: &Reporter| !going.contains(&other.message);
+    take_row(txn, &Leaver { group, member, message, end }, date, stays)?;
     Ok(true)
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -43,8 +43,10 @@ pub(super) const MAX_VERSIONS: usize = 1024;
 pub struct ObjectView {
     /// Group.
     pub group: GroupId,
-    /// When this node first had it; unique in the group.
+    /// When this node first had it, or let it be met again; unique in the group.
     pub date_added: Timestamp,
+    /// When this node first had it, wherever it was moved since: whose the object is goes by that.
+    pub arrived: Timestamp,
     /// When its embargo was over, if one ended while it was here: readers outside meet it at this date.
     pub surfaced: Option<Timestamp>,
     /// Until when an embargo that others ask for keeps it from readers outside, whatever its author asks; none of its owner's.
@@ -257,6 +259,7 @@ pub(super) fn read_row<'a>(
     Ok(Some(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
+        arrived: Timestamp::from_micros(value.arrived_at(date)),
         outlived: value.outlived,
         surfaced: (value.surfaced > 0).then_some(Timestamp::from_micros(value.surfaced)),
         kept_until: reading.keepers.kept_by_others(db, group, &value)?,

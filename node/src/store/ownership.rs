@@ -43,7 +43,7 @@ const MOST_OPENED: usize = 256;
 pub struct Claimed {
     /// Who says it.
     pub member: MemberId,
-    /// When it was added here.
+    /// When it was added here, wherever it was moved since.
     pub added: Timestamp,
     /// By its author's clock.
     pub created: Timestamp,
@@ -52,12 +52,12 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// Of a row; `None` of one that says nothing, or that only stands for another.
-    pub(super) fn of(added: u64, value: &ObjectValue) -> Option<Self> {
+    /// Of the row at a date; `None` of one that says nothing, or that only stands for another.
+    pub(super) fn of(date: u64, value: &ObjectValue) -> Option<Self> {
         let says = !value.tombstone && value.stands_for == 0;
         Some(Self {
             member: MemberId::try_from(value.member.as_slice()).ok().filter(|_| says)?,
-            added: Timestamp::from_micros(added),
+            added: Timestamp::from_micros(value.arrived_at(date)),
             created: Timestamp::from_micros(value.created),
             message: MessageId::try_from(value.message.as_slice()).ok()?,
         })
@@ -100,6 +100,8 @@ pub fn owner(rows: impl IntoIterator<Item = Claimed>) -> Option<MemberId> {
 pub(super) struct Claims {
     /// When each row was added, and which members say it, oldest first.
     pub(super) said: BTreeSet<(u64, Vec<u8>)>,
+    /// When those were added first that were moved since, by when they are now.
+    moved: BTreeMap<u64, u64>,
     entries: usize,
     /// There may be more.
     is_cut: bool,
@@ -115,16 +117,34 @@ impl Claims {
             let (key, value) = row?;
             let entry = ClaimValue::decode(value.as_ref())
                 .map_err(|_| damaged(Cf::ById, key.as_ref(), "does not decode"))?;
-            claims.add(entry.date_added, entry.member);
+            claims.add(entry);
         }
         Ok(claims)
     }
 
-    /// One more entry: by whom, and when its row was added.
-    pub(super) fn add(&mut self, date: u64, member: Vec<u8>) {
+    /// One more entry.
+    pub(super) fn add(&mut self, entry: ClaimValue) {
         self.is_cut |= self.entries >= MOST_CLAIMS;
         self.entries += 1;
-        self.said.insert((date, member));
+        if entry.arrived > 0 {
+            self.moved.insert(entry.date_added, entry.arrived);
+        }
+        self.said.insert((entry.date_added, entry.member));
+    }
+
+    /// Forgets them, but whether they were all.
+    pub(super) fn clear(&mut self) {
+        self.said.clear();
+        self.moved.clear();
+    }
+
+    /// Those who said it first at the front, wherever that was moved since.
+    fn by_arrival(&self) -> Vec<&(u64, Vec<u8>)> {
+        let mut said: Vec<_> = self.said.iter().collect();
+        if !self.moved.is_empty() {
+            said.sort_by_key(|(date, _)| self.moved.get(date).copied().unwrap_or(*date));
+        }
+        said
     }
 
     /// By what is stored, of the object with this place in [`Cf::ById`].
@@ -157,7 +177,8 @@ impl Owner {
 /// The first row of each member that says an object.
 #[derive(Default)]
 pub(super) struct Firsts {
-    rows: Vec<Claimed>,
+    /// By when each was added.
+    rows: Vec<(u64, Claimed)>,
     is_cut: bool,
     /// Rows that were opened for it.
     pub(super) opened: usize,
@@ -171,9 +192,9 @@ impl Firsts {
     ) -> Result<Self, ReadError> {
         // Whoever adds claims until its own are the first of those that are looked at would own what it wished.
         let mut found = Self { is_cut: claims.is_cut, ..Self::default() };
-        let mut firsts: BTreeMap<Vec<u8>, Claimed> = BTreeMap::new();
+        let mut firsts: BTreeMap<Vec<u8>, (u64, Claimed)> = BTreeMap::new();
         let mut opened = BTreeSet::new();
-        for (date, member) in &claims.said {
+        for (date, member) in claims.by_arrival() {
             if found.is_cut || firsts.contains_key(member) || !opened.insert(*date) {
                 continue;
             }
@@ -181,7 +202,7 @@ impl Firsts {
             // Where a member only says another's bytes, too, the row is that one's.
             let Some(value) = row(*date)? else { continue };
             if let Some(claimed) = Claimed::of(*date, &value) {
-                firsts.entry(value.member).or_insert(claimed);
+                firsts.entry(value.member).or_insert((*date, claimed));
             }
         }
         found.opened = opened.len();
@@ -196,7 +217,7 @@ impl Firsts {
 
     /// When they were added.
     pub(super) fn dates(&self) -> impl Iterator<Item = u64> {
-        self.rows.iter().map(|row| row.added.as_micros())
+        self.rows.iter().map(|(date, _)| *date)
     }
 
     /// Who owns the object, or did while `gone` was still here.
@@ -204,6 +225,6 @@ impl Firsts {
         if self.is_cut {
             return Owner::Unknown;
         }
-        owner(self.rows.iter().copied().chain(gone)).map_or(Owner::Unknown, Owner::Is)
+        owner(self.rows.iter().map(|(_, row)| *row).chain(gone)).map_or(Owner::Unknown, Owner::Is)
     }
 }

@@ -4,7 +4,8 @@
 //! message hidden ─▶ its rows go ─┬─ another message says the same bytes: it becomes the row's author
 //!                                └─ nobody else does: the row is gone
 //! every object id touched, noted as bereft and seen to later ─┬─ rows remain: they get new dates, so that
-//!                                                             │  whoever polls meets them again
+//!                                                             │  whoever polls meets them again; each member's newest
+//!                                                             │  first, up to a bound
 //!                                                             └─ none remain: a tombstone, the object as
 //!                                                                `revoked: true` without its content
 //! ```
@@ -13,9 +14,13 @@
 //! in the batch of the change that hides, or by and by behind a mark ([`super::leaving`]), each row with its note; a crash between
 //! it and the rest costs nothing.
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+};
 
 use belfry_proto::{
+    envelope::Ending,
     id::{GroupId, MemberId, MessageId},
     stix::tombstone,
     time::Timestamp,
@@ -27,17 +32,29 @@ use super::{
     columns::{self, Cf},
     embargo::{self, Lapsed},
     feed::Feed,
-    messages,
+    leaving, messages,
     objects::{self, MAX_VERSIONS},
     ownership::{Claims, MOST_CLAIMS},
+    purge,
     txn::Txn,
     values::{ClaimValue, ObjectValue, ReporterValue},
     vault::damaged,
+    withdrawals,
 };
 
 /// Entries under one version of one object that are looked at, and messages that say a row besides the first; entries are one a
 /// member, and so bounded by the roster.
 pub(super) const MAX_ENTRIES: usize = 4096;
+
+/// Bytes of an object that take as long to read as one more row.
+const BYTES_A_ROW: usize = 4096;
+
+/// Bytes of the rows of one object that are met again when another one is lost; each member's newest is, whatever it takes. Too
+/// low ⇒ of an object of many large versions older ones are not met again, too high ⇒ whoever says such a one holds up the writer, and
+/// memory.
+const MOST_MET: usize = if cfg!(test) { 64 << 10 } else { 8 << 20 };
+/// Bytes that one change may come to before the next object waits.
+const MOST_BYTES: usize = 4 << 20;
 
 /// How an object ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,20 +125,20 @@ fn lost(key: &[u8], plain: &[u8]) -> Result<ObjectValue, ReadError> {
     ObjectValue::decode(plain).map_err(|_| damaged(Cf::Bereft, key, "does not decode"))
 }
 
-/// Takes away what a message says by one row, and notes which object that bereaves; gives how many rows of who says it, too,
-/// were looked at.
+/// Takes away what a message says by one row, and notes which object that bereaves; of others who say the same the first that
+/// `stays` has it then. Gives how many rows were looked at besides, of who says it, too, or so many bytes.
 pub(super) fn take_row(
     txn: &mut Txn<'_>,
-    group: GroupId,
-    date: u64,
+    (group, date): (GroupId, u64),
     (member, message): (MemberId, MessageId),
     end: End,
+    stays: impl Fn(&Reporter) -> bool,
 ) -> Result<usize, ReadError> {
     let Some(value) = row(txn, group, date)? else { return Ok(0) };
     let others = reporters(txn, group, date)?;
     let saying = embargo::saying(txn, &value, &others, message)?;
     if value.message == message.as_ref() {
-        match heir(txn, &others, |_| true)? {
+        match heir(txn, &others, stays)? {
             Some((heir, says)) => inherit(txn, group, date, &value, heir, says)?,
             None => {
                 objects::delete_row(txn, group, date, &value, &others);
@@ -138,7 +155,7 @@ pub(super) fn take_row(
     if let Some(saying) = saying {
         embargo::lift(txn, &Lapsed { group, date, value: &value, saying: &saying })?;
     }
-    Ok(others.len())
+    Ok(others.len() + value.raw.len() / BYTES_A_ROW)
 }
 
 pub(super) struct Reporter {
@@ -168,7 +185,8 @@ pub(super) fn heir<'a>(
 ) -> Result<Option<(&'a Reporter, ReporterValue)>, ReadError> {
     let mut found: Option<(&Reporter, ReporterValue)> = None;
     for other in others.iter().filter(|other| !other.differs && stays(other)) {
-        let plain = txn.get_sealed(Cf::Reporters, &other.key)?.unwrap_or_default();
+        // Whoever only reads may find that it went meanwhile.
+        let Some(plain) = txn.get_sealed(Cf::Reporters, &other.key)? else { continue };
         let value = ReporterValue::decode(plain.as_slice())
             .map_err(|_| damaged(Cf::Reporters, &other.key, "does not decode"))?;
         let is_earlier = found
@@ -216,7 +234,7 @@ fn inherit(
 }
 
 /// Takes away what led to a row that is gone. Messages that said its version in other words are opened
-/// again: theirs are now the first.
+/// again: theirs are now the first. Not so those that are on their way out themselves.
 fn forget(
     txn: &mut Txn<'_>,
     group: GroupId,
@@ -227,7 +245,9 @@ fn forget(
     drop_entries(txn, group, value, |entry| entry.date_added == date)?;
     for other in others {
         txn.delete(Cf::Reporters, other.key.clone());
-        txn.put(Cf::Reopen, other.message.to_vec(), Vec::new());
+        if leaving::end_of(txn, other.message.as_ref())?.is_none() {
+            txn.put(Cf::Reopen, other.message.to_vec(), Vec::new());
+        }
     }
     Ok(())
 }
@@ -278,18 +298,50 @@ fn drop_entries(
 /// Lets what remains of bereft objects be met again, or says that nothing does; stops after about `most` rows,
 /// and says whether more wait.
 pub(super) fn surface(feed: &mut Feed, txn: &mut Txn<'_>, most: usize) -> Result<bool, ReadError> {
-    let mut moved = 0;
-    for (key, sealed) in txn.prefixed(Cf::Bereft, &[], most.saturating_add(1))? {
-        if moved >= most {
+    let (begun, mut moved, mut from) = (txn.size(), 0, Vec::new());
+    let mut known = BTreeMap::new();
+    while let Some(key) = txn.first_key(Cf::Bereft, &from, &[])? {
+        if moved >= most || txn.size().saturating_sub(begun) >= MOST_BYTES {
             return Ok(true);
         }
         let (group, _) = key.split_first_chunk().ok_or_else(|| damaged(Cf::Bereft, &key, "has no group"))?;
         let group = GroupId::new(u32::from_be_bytes(*group));
-        let lost = lost(&key, &txn.db.vault.open(Cf::Bereft, &key, &sealed)?)?;
-        moved += 1 + surface_one(feed, txn, group, &lost)?;
+        let lost = lost(&key, &txn.get_sealed(Cf::Bereft, &key)?.unwrap_or_default())?;
+        let (end, is_erased) = end_now(txn, group, &lost, &mut known)?;
+        moved += 1 + surface_one(feed, txn, group, &lost, end)?;
+        if is_erased {
+            // What was noted of it tells all, and may lie in files that were rewritten before now.
+            purge::put(txn, Cf::Bereft, &[]);
+        }
+        from = [key.as_slice(), &[0]].concat();
         txn.delete(Cf::Bereft, key);
     }
     Ok(false)
+}
+
+/// How an object ends that was lost so, and whether its member erased it: what it only took back it may have erased since, before
+/// anybody was told. What a message comes to is found once.
+fn end_now(
+    txn: &Txn<'_>,
+    group: GroupId,
+    lost: &ObjectValue,
+    known: &mut BTreeMap<Vec<u8>, Option<Ending>>,
+) -> Result<(End, bool), ReadError> {
+    let end = End::of(lost.end);
+    if !end.is_withdrawal() {
+        return Ok((end, false));
+    }
+    let ending = match known.entry(lost.message.clone()) {
+        Entry::Occupied(known) => *known.get(),
+        Entry::Vacant(new) => {
+            let fault = |_| damaged(Cf::Bereft, &[], "names no message or member");
+            let message = MessageId::try_from(lost.message.as_slice()).map_err(fault)?;
+            let member = MemberId::try_from(lost.member.as_slice()).map_err(fault)?;
+            *new.insert(withdrawals::ending_now(txn, message, group, member)?)
+        }
+    };
+    let goes_further = ending.is_some_and(|ending| !ending.keeps_content);
+    Ok((if goes_further { End::Bare } else { end }, ending.is_some_and(|ending| ending.is_final())))
 }
 
 /// A withdrawal is told even where its member's older versions remain, or tools would keep the newer one for
@@ -299,51 +351,114 @@ fn surface_one(
     txn: &mut Txn<'_>,
     group: GroupId,
     lost: &ObjectValue,
+    end: End,
 ) -> Result<usize, ReadError> {
-    let end = End::of(lost.end);
-    let (mut remain, mut told) = (Vec::new(), Vec::new());
-    for (date, value) in rows_of(txn, group, &lost.id)? {
-        if !value.tombstone {
-            remain.push((date, value));
-        } else if End::of(value.end).is_withdrawal() {
-            told.push((date, value));
-        } else {
+    let Said { in_turn, ends } = Said::of(txn, group, &lost.id)?;
+    let of_same = |value: &ObjectValue| value.member == lost.member;
+    let (mut is_told, mut is_outlived, mut told, mut told_by_same) = (false, false, 0, Vec::new());
+    for date in ends {
+        let Some(value) = row(txn, group, date)?.filter(|value| value.tombstone) else { continue };
+        if !End::of(value.end).is_withdrawal() {
             remove(txn, group, date, &value)?;
+            continue;
+        }
+        told += 1;
+        if of_same(&value) {
+            is_told |= version_time(&value) > version_time(lost);
+            told_by_same.push((date, value));
         }
     }
-    for (date, value) in &remain {
-        redate(feed, txn, group, *date, value)?;
+    // One at a time is held in memory.
+    let (mut opened, mut remain, mut bytes) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for (turn, date) in in_turn {
+        if opened.len() >= MAX_VERSIONS || turn > 0 && bytes >= MOST_MET {
+            break;
+        }
+        if !opened.insert(date) {
+            continue;
+        }
+        let Some(value) = row(txn, group, date)? else { continue };
+        bytes += value.raw.len();
+        // What goes is seen to when it is gone.
+        if value.tombstone || leaving::end_of(txn, &value.message)?.is_some() {
+            continue;
+        }
+        is_outlived |= of_same(&value) && version_time(&value) >= version_time(lost);
+        remain.insert(date);
     }
-    let of_same = |value: &ObjectValue| value.member == lost.member;
-    let is_told = told.iter().any(|(_, value)| of_same(value) && version_time(value) > version_time(lost));
-    let is_outlived =
-        remain.iter().any(|(_, value)| of_same(value) && version_time(value) >= version_time(lost));
-    let is_last = remain.is_empty() && told.is_empty();
+    // In the order in which they were.
+    let mut moved = BTreeMap::new();
+    for date in &remain {
+        if let Some(value) = row(txn, group, *date)? {
+            redate(feed, txn, (group, *date), &value, &mut moved)?;
+        }
+    }
+    for (message, dates) in &moved {
+        follow(txn, group, *message, dates)?;
+    }
+    let is_last = remain.is_empty() && told == 0;
     if is_last || end.is_withdrawal() && !is_told && !is_outlived {
-        for (date, value) in told.iter().filter(|(_, value)| of_same(value)) {
+        for (date, value) in &told_by_same {
             remove(txn, group, *date, value)?;
         }
         bury(feed, txn, group, lost, end)?;
     }
-    Ok(remain.len() + told.len())
+    Ok(opened.len() + told + bytes / BYTES_A_ROW)
 }
 
-/// Moves a row to a new date: whoever polls by date meets it again.
+/// When what is said of one object was added; opens none of it.
+struct Said {
+    /// Each member's newest, then each one's next, each with how many of that member's came before. Of one that several
+    /// say there are several.
+    in_turn: Vec<(usize, u64)>,
+    /// What tells that it ended.
+    ends: BTreeSet<u64>,
+}
+
+impl Said {
+    /// Of no more entries than decide anything.
+    fn of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Self, ReadError> {
+        let object = objects::by_id(&txn.db.vault, group, id);
+        let (mut by_member, mut ends) = (BTreeMap::<Vec<u8>, BTreeSet<u64>>::new(), BTreeSet::new());
+        for (key, value) in txn.prefixed(Cf::ById, &object, MOST_CLAIMS + 1)? {
+            let entry = ClaimValue::decode(value.as_slice())
+                .map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
+            // An end has no bytes of its own to be compared with.
+            if entry.raw_tag.is_empty() {
+                ends.insert(entry.date_added);
+            } else {
+                by_member.entry(entry.member).or_default().insert(entry.date_added);
+            }
+        }
+        let turns = by_member.into_values().flat_map(|dates| dates.into_iter().rev().enumerate());
+        let mut in_turn: Vec<(usize, u64)> = turns.collect();
+        in_turn.sort_unstable();
+        Ok(Self { in_turn, ends })
+    }
+}
+
+/// When rows of messages were added before they were moved, and since.
+type Moved = BTreeMap<MessageId, BTreeMap<u64, u64>>;
+
+/// Moves a row to a new date: whoever polls by date meets it again. Whose the object is goes by the old one.
+/// Each message that says it is to [`follow`].
 fn redate(
     feed: &mut Feed,
     txn: &mut Txn<'_>,
-    group: GroupId,
-    from: u64,
+    (group, from): (GroupId, u64),
     value: &ObjectValue,
+    moved: &mut Moved,
 ) -> Result<(), ReadError> {
     let to = feed.next_date(txn, group)?;
     let others = reporters(txn, group, from)?;
     objects::delete_row(txn, group, from, value, &others);
     // Whoever reads it meets it here, outside or not.
-    objects::put_row(txn, group, to, &ObjectValue { surfaced: 0, outlived: true, ..value.clone() }, &others);
+    let arrived = value.arrived_at(from);
+    let anew = ObjectValue { surfaced: 0, outlived: true, arrived, ..value.clone() };
+    objects::put_row(txn, group, to, &anew, &others);
     for (key, entry) in entries(txn, group, value)? {
         if entry.date_added == from {
-            txn.put(Cf::ById, key, ClaimValue { date_added: to, ..entry }.encode_to_vec());
+            txn.put(Cf::ById, key, ClaimValue { date_added: to, arrived, ..entry }.encode_to_vec());
         }
     }
     let mut says: BTreeSet<MessageId> = MessageId::try_from(value.message.as_slice()).into_iter().collect();
@@ -355,15 +470,26 @@ fn redate(
         says.insert(other.message);
     }
     for message in says {
-        let mut said = messages::said_by(txn, message)?;
-        for date in said.dates.iter_mut().chain(&mut said.goes).filter(|date| **date == from) {
-            *date = to;
-        }
-        objects::left(txn, group, &mut said, &[from]);
-        messages::put_said(txn, message, &said)?;
+        moved.entry(message).or_default().insert(from, to);
     }
     feed.announce(txn, group, to);
     Ok(())
+}
+
+/// Notes where rows of a message lie now: all at once, for it may say many.
+fn follow(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    message: MessageId,
+    moved: &BTreeMap<u64, u64>,
+) -> Result<(), ReadError> {
+    let mut said = messages::said_by(txn, message)?;
+    for date in said.dates.iter_mut().chain(&mut said.goes) {
+        *date = moved.get(&*date).copied().unwrap_or(*date);
+    }
+    let before: Vec<u64> = moved.keys().copied().collect();
+    objects::left(txn, group, &mut said, &before);
+    messages::put_said(txn, message, &said)
 }
 
 /// Leaves a tombstone where an object was. What has no versions in STIX cannot be said to be revoked either,
@@ -393,6 +519,7 @@ fn bury(
         conditions,
         end: end.number(),
         surfaced: 0,
+        arrived: 0,
         ..lost.clone()
     };
     let date_added = feed.next_date(txn, group)?;
@@ -404,7 +531,7 @@ fn bury(
         None => first,
         Some(_) => [first.as_slice(), member.as_ref(), &marking].concat(),
     };
-    let entry = ClaimValue { date_added, raw_tag: Vec::new(), member: member.to_vec(), marking };
+    let entry = ClaimValue { date_added, member: member.to_vec(), marking, ..ClaimValue::default() };
     txn.put(Cf::ById, key, entry.encode_to_vec());
     if let Ok(message) = MessageId::try_from(value.message.as_slice())
         && end.is_withdrawal()
@@ -426,7 +553,8 @@ pub(super) fn unbury<'a>(
     ids: impl Iterator<Item = &'a str>,
 ) -> Result<(), ReadError> {
     for id in ids.collect::<BTreeSet<_>>() {
-        for (date, value) in rows_of(txn, group, id)? {
+        for date in Said::of(txn, group, id)?.ends {
+            let Some(value) = row(txn, group, date)? else { continue };
             let is_other = End::of(value.end).is_withdrawal() && value.message != message.as_ref();
             if value.tombstone && !is_other {
                 remove(txn, group, date, &value)?;
@@ -453,18 +581,6 @@ pub(super) fn claims_of(txn: &Txn<'_>, object: &[u8]) -> Result<Claims, ReadErro
     Claims::of(txn.prefixed(Cf::ById, object, MOST_CLAIMS + 1)?.into_iter().map(Ok))
 }
 
-/// Rows of an object, oldest first: every one, of no more than are looked at.
-pub(super) fn rows_of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Vec<(u64, ObjectValue)>, ReadError> {
-    let object = objects::by_id(&txn.db.vault, group, id);
-    let claims = Claims::of(txn.prefixed(Cf::ById, &object, MAX_VERSIONS + 1)?.into_iter().map(Ok))?;
-    let dates: BTreeSet<u64> = claims.said.into_iter().map(|(date, _)| date).collect();
-    let mut rows = Vec::new();
-    for date in dates {
-        rows.extend(row(txn, group, date)?.map(|value| (date, value)));
-    }
-    Ok(rows)
-}
-
 /// Entries under a row's version.
 fn entries(
     txn: &Txn<'_>,
@@ -487,3 +603,6 @@ fn version_prefix(txn: &Txn<'_>, group: GroupId, value: &ObjectValue) -> Vec<u8>
     let what = if value.tombstone { "tombstone" } else { "version" };
     [objects::by_id(vault, group, &value.id).as_slice(), &vault.blind(group, what, &value.version)].concat()
 }
+
+#[cfg(test)]
+mod tests;

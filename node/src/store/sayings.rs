@@ -61,19 +61,20 @@ impl Sayings {
             let fault = || damaged(Cf::ById, key, "does not decode");
             let entry = ClaimValue::decode(value).map_err(|_| fault())?;
             let member = MemberId::try_from(entry.member.as_slice()).map_err(|_| fault())?;
-            found.add(member, entry.date_added);
+            found.add(member, entry);
             rows.next();
         }
         db.ended(rows)?;
         if !found.claims.are_all() {
-            found.claims.said.clear();
+            found.claims.clear();
         }
         Ok(found)
     }
 
-    fn add(&mut self, member: MemberId, date: u64) {
+    fn add(&mut self, member: MemberId, entry: ClaimValue) {
+        let date = entry.date_added;
         if self.claims.are_all() {
-            self.claims.add(date, member.to_vec());
+            self.claims.add(entry);
         }
         self.newest = self.newest.max(date);
         let own = self.by_member.entry(member).or_insert(Own { first: date, newest: BTreeSet::new() });
@@ -251,9 +252,12 @@ mod tests {
     fn what_is_kept_of_a_walk_is_bounded_and_the_newest_of_each_is_in_it() {
         let mut sayings = Sayings::default();
         let [loud, other] = [1, 2].map(|n| MemberId::new([n; 16]));
-        sayings.add(other, 7);
+        let mut add = |member: MemberId, date_added: u64| {
+            sayings.add(member, ClaimValue { date_added, member: member.to_vec(), ..ClaimValue::default() });
+        };
+        add(other, 7);
         for date in 100..100 + 2 * MOST_CLAIMS as u64 {
-            sayings.add(loud, date);
+            add(loud, date);
         }
         assert!(!sayings.claims.are_all());
         assert!(sayings.claims.said.len() <= MOST_CLAIMS + 1);

@@ -12,6 +12,7 @@ use super::{
     ReadError,
     columns::Cf,
     db::Db,
+    removal::End,
     rows::MessageState,
     vault::{KeyName, Packed, damaged},
 };
@@ -49,8 +50,8 @@ pub(super) struct Rows {
     columns: [Column; Cf::ALL.len()],
     bytes: usize,
     new_keys: Vec<KeyName>,
-    /// Messages of which readers pass nothing over any more, from this batch on.
-    shown: Vec<MessageId>,
+    /// How messages end that readers pass over, from this batch on; `None` for those that are shown again.
+    ends: Vec<(MessageId, Option<End>)>,
 }
 
 /// A batch that takes shape.
@@ -65,6 +66,7 @@ pub(super) struct Txn<'a> {
     shifts: Vec<Shift>,
     resized: Vec<Resized>,
     kept_keys: usize,
+    kept_ends: usize,
     pub(super) now: Timestamp,
 }
 
@@ -74,7 +76,7 @@ impl Rows {
             columns: std::array::from_fn(|_| Column::new()),
             bytes: 0,
             new_keys: Vec::new(),
-            shown: Vec::new(),
+            ends: Vec::new(),
         }
     }
 
@@ -112,20 +114,20 @@ impl Rows {
         self.of(cf).iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key.as_slice())
     }
 
-    /// Rows of a column that are written under keys that begin so.
-    pub(super) fn written_below<'r>(
+    /// Rows of a column that are written, or deleted (`None`), under keys that begin so.
+    pub(super) fn below<'r>(
         &'r self,
         cf: Cf,
         prefix: &'r [u8],
-    ) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
+    ) -> impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)> {
         let rows = self.of(cf).range(prefix.to_vec()..);
         let rows = rows.take_while(move |(key, _)| key.starts_with(prefix));
-        rows.filter_map(|(key, row)| Some((key.as_slice(), row.as_deref()?)))
+        rows.map(|(key, row)| (key.as_slice(), row.as_deref()))
     }
 
-    /// Messages of which readers pass nothing over any more.
-    pub(super) fn shown(&self) -> &[MessageId] {
-        &self.shown
+    /// How messages end that readers pass over; `None` for those that are shown again.
+    pub(super) fn ends(&self) -> &[(MessageId, Option<End>)] {
+        &self.ends
     }
 
     /// Writes them and waits for the disk.
@@ -162,6 +164,7 @@ impl<'a> Txn<'a> {
             shifts: Vec::new(),
             resized: Vec::new(),
             kept_keys: 0,
+            kept_ends: 0,
             now,
         }
     }
@@ -269,10 +272,14 @@ impl<'a> Txn<'a> {
         self.set(cf, key, None);
     }
 
-    /// Has readers pass over nothing of a message any more, once this batch is to be read: what it says is shown again, or is
-    /// gone. Taken back it would do no harm: nothing of it is there then.
+    /// Has readers pass over nothing of a message any more, once this batch is to be read: what it says is shown again.
     pub(super) fn shows(&mut self, message: MessageId) {
-        self.rows.shown.push(message);
+        self.rows.ends.push((message, None));
+    }
+
+    /// Has readers who pass over a message be told this end of it, and no other one, once this batch is to be read.
+    pub(super) fn ends_as(&mut self, message: MessageId, end: End) {
+        self.rows.ends.push((message, Some(end)));
     }
 
     fn set(&mut self, cf: Cf, key: Key, row: Option<Value>) {
@@ -309,6 +316,7 @@ impl<'a> Txn<'a> {
         self.journal.clear();
         self.is_first = false;
         self.kept_keys = self.rows.new_keys.len();
+        self.kept_ends = self.rows.ends.len();
     }
 
     /// Takes back what was written since the last [`Self::keep`]: a change has no partial effect.
@@ -325,6 +333,8 @@ impl<'a> Txn<'a> {
                 None => rows.remove(&key),
             };
         }
+        // What is not written ends nothing.
+        self.rows.ends.truncate(self.kept_ends);
         // A data key whose row is not written must not seal anything later.
         for name in self.rows.new_keys.drain(self.kept_keys..) {
             self.db.vault.forget(name);

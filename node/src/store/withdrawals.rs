@@ -269,7 +269,8 @@ impl Applier {
         if let Some(by) = stored.value.ended_by().filter(|_| !stored.value.state().may_show())
             && is_standing(txn, by)?
         {
-            // Ended for good: whatever else names it, nothing more is to be done.
+            // Ended for good: whatever else names it, nothing more is to be done, but where its log hid it while it went.
+            leaving::purge_places(txn, stored.group, message)?;
             return Ok(false);
         }
         let counted = stored.value.counts();
@@ -377,6 +378,16 @@ fn end(
     }
     stored.value.excuse(ending);
     Ok(touched)
+}
+
+/// What the withdrawals held come to for a message of `member` by now.
+pub(super) fn ending_now(
+    txn: &Txn<'_>,
+    message: MessageId,
+    group: GroupId,
+    member: MemberId,
+) -> Result<Option<Ending>, ReadError> {
+    ending_of(txn, message, group, member, &mut 0)
 }
 
 /// Whether an end that keeps what a message said is on show.

@@ -60,6 +60,11 @@ impl Shown {
         self.view.date_added
     }
 
+    /// When this node first had it, wherever it was moved since.
+    pub(in crate::query) fn arrived(&self) -> Timestamp {
+        self.view.arrived
+    }
+
     /// When whoever it is shown to meets it, in the order of their pages: those outside meet what was under an embargo once
     /// that is over. All else is told by [`Self::date_added`].
     #[must_use]
@@ -206,7 +211,7 @@ impl Shown {
     /// Since when it counts where whoever said something first has it: [`Self::created`], unless it came too late for that.
     #[must_use]
     pub fn counts_since(&self) -> Timestamp {
-        counts_since(self.view.created, self.view.date_added)
+        counts_since(self.view.created, self.view.arrived)
     }
 
     /// Information classes of its publication.

@@ -23,11 +23,11 @@ const AUTHOR: MemberId = MemberId::new([2; 16]);
 const OTHER: MemberId = MemberId::new([3; 16]);
 const LOG: LogId = LogId::new([1; 32]);
 
-fn name(n: usize) -> String {
+pub(in crate::store) fn name(n: usize) -> String {
     format!("indicator--00000000-0000-4000-8000-{n:012}")
 }
 
-fn objects(numbers: Range<usize>) -> Vec<ObjectRow> {
+pub(in crate::store) fn objects(numbers: Range<usize>) -> Vec<ObjectRow> {
     let of = |n| {
         let raw = serde_json::json!({
             "type": "indicator", "spec_version": "2.1", "id": name(n), "created": VERSION,
@@ -39,7 +39,7 @@ fn objects(numbers: Range<usize>) -> Vec<ObjectRow> {
 }
 
 /// Message `n` of the author, whose body can be let go.
-fn says(n: u64, numbers: Range<usize>) -> EnvelopeRow {
+pub(in crate::store) fn says(n: u64, numbers: Range<usize>) -> EnvelopeRow {
     let (header, body) = (vec![1; 50], Some(vec![2; 500]));
     let bytes = schema::Envelope { header, body, ..schema::Envelope::default() }.encode_to_vec();
     EnvelopeRow { bytes, ..with_objects(n, objects(numbers)) }
@@ -52,7 +52,7 @@ fn others_say(n: u64, numbers: Range<usize>) -> EnvelopeRow {
 }
 
 /// Message `n`, by which its author takes message 1 back.
-fn withdraw(store: &Store, n: u64, mode: WithdrawalMode) {
+pub(in crate::store) fn withdraw(store: &Store, n: u64, mode: WithdrawalMode) {
     let word = Word {
         id: id(n),
         group: GROUP,
@@ -68,13 +68,13 @@ fn withdraw(store: &Store, n: u64, mode: WithdrawalMode) {
 }
 
 /// One change of those that are due; `None` once nothing is.
-fn step(store: &Store) -> Option<Committed> {
+pub(in crate::store) fn step(store: &Store) -> Option<Committed> {
     let work = store.to_reweigh(Timestamp::ZERO, 9).unwrap();
     let change = Change::Reweigh { work: work.clone(), now: Timestamp::ZERO };
     (!work.is_empty()).then(|| store.commit_blocking(change).unwrap())
 }
 
-fn judge(store: &Store, hide: &[u64], show: &[u64]) {
+pub(in crate::store) fn judge(store: &Store, hide: &[u64], show: &[u64]) {
     let judged = JudgedLog {
         group: GROUP,
         log: LOG,
@@ -86,8 +86,17 @@ fn judge(store: &Store, hide: &[u64], show: &[u64]) {
     store.commit_blocking(Change::Judged(judged)).unwrap();
 }
 
-fn shown(store: &Store) -> Vec<ObjectView> {
+pub(in crate::store) fn shown(store: &Store) -> Vec<ObjectView> {
     page(store, None, None, 10 * MUCH).rows
+}
+
+/// All of what was lost is told, or met again.
+pub(in crate::store) fn surface(store: &Store) {
+    while store.commit_blocking(Change::Surface(usize::MAX - 1)).unwrap() == Committed::More {}
+}
+
+fn tells(row: &ObjectView) -> bool {
+    String::from_utf8_lossy(&row.raw).contains("canary")
 }
 
 /// Rows that are there, shown or not.
@@ -232,7 +241,6 @@ fn ends_that_are_told_meanwhile_stay_and_an_erasure_after_them_shows_none_of_wha
         store.commit_blocking(Change::Surface(usize::MAX - 1)).unwrap();
         drop(store);
         store = open(&folder);
-        let tells = |row: &ObjectView| String::from_utf8_lossy(&row.raw).contains("canary");
         assert!(!shown(&store).iter().any(tells));
         steps += 1;
     }
@@ -252,4 +260,157 @@ fn bodies_past_their_retention_take_what_they_say_along_in_steps() {
     assert_eq!((rows(&store), marks(&store)), (0, 0));
     store.commit_blocking(Change::Surface(usize::MAX - 1)).unwrap();
     assert_eq!(shown(&store), [], "and nobody is told");
+}
+
+#[test]
+fn an_erasure_that_comes_while_what_is_taken_back_still_goes_leaves_none_of_it_told() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, says(1, 0..MUCH));
+    withdraw(&store, 2, WithdrawalMode::Retract);
+    step(&store);
+    surface(&store);
+    assert!(shown(&store).iter().any(tells), "it was only taken back");
+    withdraw(&store, 3, WithdrawalMode::Erase);
+    while step(&store).is_some() {
+        surface(&store);
+    }
+    let ends = shown(&store);
+    assert_eq!(ends.len(), MUCH);
+    assert!(ends.iter().all(|row| row.tombstone && !tells(row)));
+}
+
+#[test]
+fn what_was_taken_back_and_is_erased_before_anybody_was_told_is_told_to_nobody() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, says(1, 0..3));
+    withdraw(&store, 2, WithdrawalMode::Retract);
+    step(&store);
+    // Before it is told.
+    drop(store);
+    let store = open(&folder);
+    withdraw(&store, 3, WithdrawalMode::Erase);
+    step(&store);
+    store.purge().unwrap();
+    surface(&store);
+    let ends = shown(&store);
+    assert_eq!(ends.len(), 3);
+    assert!(ends.iter().all(|row| row.tombstone && !tells(row)));
+    assert!(store.has_purges().unwrap(), "what was noted to be told leaves the disk, too");
+}
+
+#[test]
+fn what_goes_is_out_of_sight_also_while_the_batch_is_written_that_ends_it_otherwise() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, says(1, 0..MUCH));
+    withdraw(&store, 2, WithdrawalMode::Retract);
+    step(&store);
+    let mut undone = Txn::new(&store.db, Timestamp::ZERO);
+    undone.shows(id(1));
+    undone.undo();
+    store.db.leaving.enter(&undone.done());
+    nothing_is_shown(&store);
+    let mut txn = Txn::new(&store.db, Timestamp::ZERO);
+    take_away(&mut txn, (GROUP, AUTHOR), id(1), End::Bare, usize::MAX).unwrap();
+    store.db.leaving.enter(&txn.done());
+    nothing_is_shown(&store);
+}
+
+#[test]
+fn whoever_reads_a_row_as_it_was_is_shown_it_as_that_of_whoever_has_it_now() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, says(1, 0..MUCH));
+    commit(&store, others_say(2, 0..1));
+    let date = shown(&store)[0].date_added.as_micros();
+    let before = removal::row(&Txn::new(&store.db, Timestamp::ZERO), GROUP, date).unwrap().unwrap();
+    withdraw(&store, 3, WithdrawalMode::Retract);
+    step(&store);
+    let left = left_of(&store.db, (GROUP, date), before).unwrap();
+    assert_eq!(left.map(|row| row.message), Some(id(2).to_vec()));
+}
+
+/// Hides 3, which takes what one change takes away, and with it 2 and 1, of which all is still there then.
+fn hide_three(store: &Store, second: EnvelopeRow) -> u64 {
+    commit(store, says(1, 0..1));
+    commit(store, second);
+    commit(store, says(3, 1..MUCH));
+    let date = shown(store)[0].date_added.as_micros();
+    judge(store, &[3, 2, 1], &[]);
+    assert_eq!(marks(store), 3);
+    date
+}
+
+#[test]
+fn of_those_who_are_on_their_way_out_none_gets_a_row_that_is_said_again_meanwhile() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let date = hide_three(&store, says(2, 0..1));
+    let mut txn = Txn::new(&store.db, Timestamp::ZERO);
+    assert!(let_go(&mut txn, GROUP, date).unwrap());
+    assert!(removal::row(&txn, GROUP, date).unwrap().is_none(), "at once, however many they are");
+    drop(txn);
+    commit(&store, others_say(4, 0..1));
+    let news = shown(&store);
+    assert_eq!(news.iter().map(|row| row.member).collect::<Vec<_>>(), [OTHER]);
+    while step(&store).is_some() {}
+    assert_eq!((rows(&store), shown(&store)), (1, news));
+}
+
+#[test]
+fn what_is_hidden_while_it_goes_is_not_opened_again_for_what_another_said_before_it() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let mut otherwise = says(2, 0..1);
+    let raw = &mut otherwise.content.as_mut().unwrap().objects[0].raw;
+    *raw = String::from_utf8_lossy(raw).replace("canary", "other words").into_bytes();
+    hide_three(&store, otherwise);
+    while step(&store).is_some() {}
+    assert_eq!(store.reopenable(None, 9).unwrap(), []);
+}
+
+#[test]
+fn what_is_erased_and_then_hidden_by_its_log_while_it_goes_leaves_the_disk_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, says(1, 0..MUCH));
+    withdraw(&store, 2, WithdrawalMode::Erase);
+    step(&store);
+    judge(&store, &[1], &[]);
+    while step(&store).is_some() {}
+    assert_eq!((rows(&store), store.purge_dates(GROUP).unwrap().len()), (0, MUCH));
+}
+
+#[test]
+fn of_large_objects_fewer_go_in_one_step() {
+    const COUNT: usize = 200;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let mut large = says(1, 0..COUNT);
+    for object in &mut large.content.as_mut().unwrap().objects {
+        let long = format!("canary {}", "a".repeat(64 << 10));
+        object.raw = String::from_utf8_lossy(&object.raw).replace("canary", &long).into_bytes();
+    }
+    commit(&store, large);
+    withdraw(&store, 2, WithdrawalMode::Retract);
+    step(&store);
+    assert!(rows(&store) > COUNT - MOST_TAKEN / 16, "{} are left", rows(&store));
+    assert_eq!(shown(&store), []);
+}
+
+#[test]
+fn of_messages_that_are_gone_a_bounded_number_is_remembered() {
+    let mut known = Known::default();
+    let go = |known: &mut Known, n: u64| {
+        known.goes(id(n), End::Hidden);
+        known.went(id(n));
+    };
+    (0..9).for_each(|n| go(&mut known, n));
+    assert_eq!((known.messages.len(), known.gone.len()), (MOST_GONE, MOST_GONE));
+    known.goes(id(8), End::Bare);
+    (10..20).for_each(|n| go(&mut known, n));
+    assert!(known.messages.contains_key(&id(8)), "its rows go once more");
+    assert_eq!(known.messages.len(), MOST_GONE + 1);
 }

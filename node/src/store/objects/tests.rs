@@ -82,7 +82,7 @@ fn however_often_one_says_an_object_each_has_its_share_and_whose_it_is_stays() {
     assert_eq!(said, others);
     let claimed = found.rows.iter().map(|row| Claimed {
         member: row.member,
-        added: row.date_added,
+        added: row.arrived,
         created: row.created,
         message: row.message,
     });

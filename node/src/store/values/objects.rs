@@ -54,6 +54,16 @@ pub(in crate::store) struct ObjectValue {
     /// It came to the place of another version that is gone: whoever had that one is to meet this one.
     #[prost(bool, tag = "21")]
     pub(in crate::store) outlived: bool,
+    /// When it was added first, if it was moved since; else 0. Whose an object is goes by that.
+    #[prost(uint64, tag = "22")]
+    pub(in crate::store) arrived: u64,
+}
+
+impl ObjectValue {
+    /// When it was added first, of one that lies at this date.
+    pub(in crate::store) const fn arrived_at(&self, date: u64) -> u64 {
+        if self.arrived > 0 { self.arrived } else { date }
+    }
 }
 
 /// What a reporter's row needs to become the author's, should that one be hidden.
@@ -99,4 +109,7 @@ pub(in crate::store) struct ClaimValue {
     /// TLP, and whether it came for named members.
     #[prost(bytes = "vec", tag = "4")]
     pub(in crate::store) marking: Vec<u8>,
+    /// [`ObjectValue::arrived`] of its row.
+    #[prost(uint64, tag = "5")]
+    pub(in crate::store) arrived: u64,
 }

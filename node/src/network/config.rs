@@ -116,7 +116,7 @@ impl Default for DoorstepLimits {
     fn default() -> Self {
         Self {
             per_host: Rate { per_second: 8.0, burst: 128.0 },
-            strangers: Rate { per_second: 32.0, burst: 256.0 },
+            strangers: Rate { per_second: 64.0, burst: 256.0 },
             open_per_host: 8,
             open_strangers: OPEN_STRANGERS,
             open_known: OPEN_KNOWN,
@@ -127,6 +127,6 @@ impl Default for DoorstepLimits {
 
 impl Default for LobbyLimits {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(30), total: 64, per_address: 16, requests: 64, unproven: 4 }
+        Self { lifetime: Duration::from_secs(30), total: 64, per_address: 16, requests: 64, unproven: 8 }
     }
 }

@@ -60,6 +60,9 @@ pub const OPEN_STRANGERS: usize = 128;
 pub const OPEN_KNOWN: usize = 512;
 /// Those without a host: over circuits, which a relay may open as it likes.
 pub const OPEN_HOSTLESS: usize = 128;
+/// Knocks, and news of listeners, on their way to the swarm. Too low ⇒ they are answered only as fast as the swarm looks, too
+/// high ⇒ handshakes that nobody has looked at yet grow old.
+pub const KNOCKS: usize = 64;
 /// Streams one peer may hold open on one connection: gossip, ping and the request protocols use
 /// fewer than fifty. yamux lets each fill 256 KiB.
 pub const STREAMS: u32 = 128;

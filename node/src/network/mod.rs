@@ -33,6 +33,7 @@
 //! big-endian length and that many bytes of canonical protobuf.
 
 mod address;
+mod apart;
 mod behaviour;
 mod bell;
 mod budget;

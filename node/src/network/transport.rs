@@ -21,6 +21,7 @@ use tracing::warn;
 
 use super::{
     address::Address,
+    apart::Apart,
     error::StartError,
     limits::{HANDSHAKE, STREAMS},
     resting::Resting,
@@ -47,8 +48,8 @@ pub(super) fn build(
     settings.max_concurrent_stream_limit = STREAMS;
     settings.max_stream_data = QUIC_STREAM;
     settings.max_connection_data = QUIC_CONNECTION;
-    let quic =
-        quic::tokio::Transport::new(settings).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let quic = Apart::new(quic::tokio::Transport::new(settings))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
 
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .map(|stream, _| silence::bounded(stream))

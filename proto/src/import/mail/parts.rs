@@ -100,7 +100,7 @@ impl Part {
             said: Said::default(),
             content: Content::Text,
             encoding: Encoding::Plain,
-            charset: Charset::Utf8,
+            charset: Charset::default(),
         }
     }
 }

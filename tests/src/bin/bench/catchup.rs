@@ -19,9 +19,9 @@
 //! never more than [`WINDOW`] ahead of what the new node holds; the others and the new node judge, store and forward them.
 //! Gossip paces itself by design, so this is what messages take on their usual way, not what a node could bear.
 //!
-//! Everything shares this machine: the three that serve take their share of it from the one that is measured, which on few
-//! cores is most of the difference; `cpu_us_per_message` tells what each side took. With `--apart` both sides have the same
-//! half of the cores, and who serves has the other.
+//! Elsewhere those that serve have machines of their own. So the new node has the first half of the cores here, ingest the
+//! same, and whoever serves the others. With `--together` everybody has all of them, and the three take their share from the
+//! one that is measured; so it is where there is one core. `cpu_us_per_message` tells what each side took.
 //!
 //! `--growth` does it for 10,000, 100,000 and 500,000 messages, once each: `time_growth` and `memory_growth` are what a message
 //! takes and the peak at each step, as multiples of the first step's. Linear time and flat memory are ones.
@@ -81,9 +81,9 @@ pub(crate) struct Arguments {
     /// The binary [default: `belfry` beside this one]
     #[arg(long)]
     belfry: Option<PathBuf>,
-    /// The new node and ingest on the first half of the cores, the three that serve on the others
+    /// Everybody on all cores
     #[arg(long)]
-    apart: bool,
+    together: bool,
     /// Folder for the databases, on the disk to measure [default: the system's temporary folder]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -134,7 +134,8 @@ impl Ingested {
 }
 
 pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
-    let Arguments { messages, authors, rounds, gossip, growth, belfry, apart, dir } = arguments;
+    let Arguments { messages, authors, rounds, gossip, growth, belfry, together, dir } = arguments;
+    let apart = !together && machine::cores() > 1;
     let load = match quick {
         true => Load { messages: 600, authors: 5, rounds: 1, gossip: 40, apart },
         false => Load { messages, authors, rounds, gossip, apart },

@@ -105,8 +105,8 @@ impl Query {
         let (hook, principal) = (hook.clone(), self.stands_for(hook));
         let numbers: Vec<u64> = numbers.iter().copied().take(MOST_LATE).collect();
         self.read(move |inner| {
-            let goes = |version: &Shown| {
-                version.is_told_of(&hook.stated) && release(&hook.policy, version.clone(), vouched).is_ok()
+            let goes = |version: Shown| {
+                version.is_told_of(&hook.stated) && release(&hook.policy, version, vouched).is_ok()
             };
             let mut newest = Newest::of(inner, &principal, goes);
             let mut found = Vec::with_capacity(numbers.len());

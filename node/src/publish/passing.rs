@@ -23,7 +23,7 @@ use super::{
     Publisher,
     submission::{Submission, SubmitError},
 };
-use crate::store::{Looks, ObjectView};
+use crate::store::{Looks, ObjectView, Versions};
 
 /// How objects would be passed on.
 #[derive(Clone, Copy)]
@@ -121,10 +121,14 @@ impl Publisher {
             if !looks.is_said(of, object)? {
                 continue;
             }
-            let said = looks.versions_of(of, object)?;
-            for row in said.rows.iter().filter(|row| !row.tombstone) {
+            let Versions { rows, tell_owner, .. } = looks.versions_of(of, object)?;
+            for row in rows {
+                let row = row?;
+                if row.tombstone {
+                    continue;
+                }
                 let is_own = row.member == own;
-                let asked = embargo(row, |member| member == own);
+                let asked = embargo(&row, |member| member == own);
                 let is_as_wide = row.tlp <= goes.tlp && !row.recipients && !goes.ends_early(asked, now);
                 let goes_so_far = of == goes.group && is_as_wide;
                 if goes_so_far && (is_own || row.reporters.contains(&own)) {
@@ -137,9 +141,9 @@ impl Publisher {
                 if goes.of == Some(row.member) {
                     continue;
                 }
-                let until = embargo(row, |member| member != own && goes.of != Some(member));
+                let until = embargo(&row, |member| member != own && goes.of != Some(member));
                 // What nobody looked at may ask for anything.
-                let is_further = !said.tell_owner
+                let is_further = !tell_owner
                     || row.said_beyond
                     || match of == goes.group {
                         true => row.tlp > goes.tlp || goes.ends_early(until, now),

@@ -9,7 +9,7 @@ use belfry_proto::{stix::indicator::Indicator, time::Timestamp};
 
 use super::{
     Filter, Inner, Principal, QueryError, Shown,
-    claims::{self, Claims},
+    claims::{self, Claim, Claims},
 };
 use crate::{clock, store::Looks};
 
@@ -70,21 +70,32 @@ impl<'a> Chosen<'a> {
         }
         // Most objects have this row alone, and it need not be read again.
         if self.looks.is_sole(row.group(), row.id(), date)? {
-            return Ok(self.meant(Claims::sole(row.clone())).contains(&date));
+            return Ok(self.meant(row, Claims::sole(row))?.contains(&date));
         }
         let claims = self.inner.claimed(&mut self.looks, self.principal, row.group(), row.id())?;
         let until = claims.until();
-        let known = Known { dates: self.meant(claims), until, stretch: self.stretch };
+        let known = Known { dates: self.meant(row, claims)?, until, stretch: self.stretch };
         let is_meant = known.dates.contains(&date);
         self.remember(row.id(), known);
         Ok(is_meant)
     }
 
-    fn meant(&self, claims: Claims) -> BTreeSet<Timestamp> {
-        if self.filter.without_expired && matches!(claims.rows(), [only] if is_over(only)) {
-            return BTreeSet::new();
+    /// Which are meant of an object, one row of which was met.
+    fn meant(&self, met: &Shown, claims: Claims) -> Result<BTreeSet<Timestamp>, QueryError> {
+        if self.filter.without_expired
+            && let [only] = claims.rows()
+            && self.is_over(met, *only)?
+        {
+            return Ok(BTreeSet::new());
         }
-        claims::selected(&claims::shown(claims), &self.filter.versions)
+        Ok(claims::selected(&claims::shown(claims), &self.filter.versions))
+    }
+
+    fn is_over(&self, met: &Shown, only: Claim) -> Result<bool, QueryError> {
+        if only.added() == met.date_added() {
+            return Ok(is_over(met));
+        }
+        Ok(self.inner.opened(self.principal, only)?.is_some_and(|row| is_over(&row)))
     }
 
     fn remember(&mut self, id: &str, known: Known) {

@@ -81,7 +81,7 @@ impl Query {
             let from = gap.map_or(after, |gap| gap.resumes_after);
             let crate::store::FeedPage { rows, position, more } =
                 inner.store.feed_met(principal.scope().audience, from, MAX_ENTRIES)?;
-            let mut newest = Newest::of(inner, &principal, |version: &Shown| wanted.takes(version));
+            let mut newest = Newest::of(inner, &principal, |version: Shown| wanted.takes(&version));
             let mut told = Vec::new();
             for (number, row) in rows {
                 let Some(row) = admit(&principal, row).filter(|row| wanted.takes(row)) else { continue };

@@ -91,8 +91,8 @@ impl Query {
     }
 
     /// [`Self::leaving_one`] of each of these entries, whose time has come: nothing if its member said something newer of the
-    /// object meanwhile that goes out by this hook, too, and did or will. What is newest of an object is looked for once for all of
-    /// them, and they are at most [`MOST_LATE`].
+    /// object meanwhile that goes out by this hook, too, and did or will, or by which it holds no more. What is newest of an object
+    /// is looked for once for all of them, and they are at most [`MOST_LATE`].
     ///
     /// # Errors
     /// The store.
@@ -105,10 +105,9 @@ impl Query {
         let (hook, principal) = (hook.clone(), self.stands_for(hook));
         let numbers: Vec<u64> = numbers.iter().copied().take(MOST_LATE).collect();
         self.read(move |inner| {
-            let goes = |version: &Shown| {
-                version.is_told_of(&hook.stated) && release(&hook.policy, version.clone(), vouched).is_ok()
-            };
-            let mut newest = Newest::of(inner, &principal, goes);
+            let (lists, now) = (inner.lists.current(), clock::now());
+            let counts = |version: Shown| takes_over(&hook, &lists, version, (now, vouched));
+            let mut newest = Newest::of(inner, &principal, counts);
             let mut found = Vec::with_capacity(numbers.len());
             for number in numbers {
                 let after = number.saturating_sub(1);
@@ -206,6 +205,16 @@ struct Back {
 impl From<Held> for Back {
     fn from(reason: Held) -> Self {
         Self { reason, until: None }
+    }
+}
+
+/// Whether a version takes the place of those before it that did not go out yet: one that goes out, or will when it begins, and one by
+/// which what they say holds no more. What the hook may not have, or the lists hold back, hides nothing that it may.
+fn takes_over(hook: &Hook, lists: &Loaded, version: Shown, times: (Timestamp, Timestamp)) -> bool {
+    // Under which number it would be told matters to nobody.
+    match leaves(hook, lists, 0, version, times) {
+        Ok(leaves) => leaves.is_some(),
+        Err(Back { reason, .. }) => matches!(reason, Held::NotYet | Held::Benign | Held::Expired),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     Filter, Inner, Principal, Query, QueryError, Readable, Shown, VersionMatch,
     authorise::admit,
     chosen::Chosen,
-    claims::{self, Version},
+    claims::{self, Claim, Version},
     cursor::{self, Listing},
 };
 use crate::store::{Looks, PageQuery};
@@ -107,7 +107,8 @@ impl Query {
         .await
     }
 
-    /// Every version of an object that any member claims, by group and date.
+    /// Every version of an object that any member claims, by group and date; of more than fit on a page each member's newest, then
+    /// each one's next.
     ///
     /// # Errors
     /// The store.
@@ -123,7 +124,29 @@ impl Query {
             for group in groups {
                 found.extend(inner.claimed(&mut looks, &principal, group.group(), &object)?.into_rows());
             }
-            Ok(found)
+            let mut rows = Vec::new();
+            for claim in claims::within(found, MAX_PAGE_BYTES) {
+                rows.extend(inner.opened(&principal, claim)?);
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// Whether any member says an object; what stands for what was said does not count.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn is_claimed(
+        &self,
+        principal: &Principal,
+        of: Readable,
+        object: String,
+    ) -> Result<bool, QueryError> {
+        let principal = principal.clone();
+        self.read(move |inner| {
+            let claims = inner.claimed(&mut inner.store.looks(), &principal, of.group(), &object)?;
+            Ok(!claims.rows().iter().all(Claim::is_tombstone))
         })
         .await
     }
@@ -212,22 +235,30 @@ impl Inner {
     ) -> Result<Page, QueryError> {
         let PageRequest { filter, limit, next } = request;
         let after = after(listing, group, &filter, next.as_deref())?;
-        let mut rows = Vec::new();
+        let mut found = Vec::new();
         if !filter.is_other_spec() {
             for object in &filter.ids {
                 let versions = claims::shown(self.claimed(looks, principal, group, object)?);
                 let chosen = claims::selected(&versions, &filter.versions);
-                rows.extend(versions.into_iter().filter(|row| {
-                    chosen.contains(&row.date_added())
-                        && filter.takes(row.id(), row.kind())
-                        && row.is_told_of(&filter.stated)
-                        && after.is_none_or(|after| row.met() > after)
+                found.extend(versions.into_iter().filter(|claim| {
+                    chosen.contains(&claim.added()) && after.is_none_or(|after| claim.met() > after)
                 }));
             }
         }
-        rows.sort_by_key(Shown::met);
-        let mut page = Filling::new(limit);
-        let is_cut = rows.into_iter().any(|row| !page.push(row));
+        found.sort_by_key(Claim::met);
+        let (mut page, mut is_cut) = (Filling::new(limit), false);
+        for claim in found {
+            let row = self.opened(principal, claim)?.filter(|row| {
+                // What surfaced since is met there.
+                row.met() == claim.met()
+                    && filter.takes(row.id(), row.kind())
+                    && row.is_told_of(&filter.stated)
+            });
+            if row.is_some_and(|row| !page.push(row)) {
+                is_cut = true;
+                break;
+            }
+        }
         Ok(page.end(is_cut.then_some(()), listing, group, &filter))
     }
 

@@ -28,7 +28,10 @@ use belfry_proto::{
 use serde_json::{Map, Value};
 
 use super::{
-    Inner, Principal, Query, QueryError, Readable, Shown, authorise::admit, claims, said::newest_about,
+    Inner, Principal, Query, QueryError, Readable, Shown,
+    authorise::admit,
+    claims::{self, Claim},
+    said::newest_about,
 };
 use crate::store::Looks;
 
@@ -228,7 +231,8 @@ impl Query {
             for group in groups {
                 // Others may use its id: each member's note is one of its own.
                 let said = search.looks.versions_of(group.group(), &note)?;
-                for row in said.rows.into_iter().filter_map(|row| admit(&principal, row)) {
+                for row in said.rows {
+                    let Some(row) = admit(&principal, row?) else { continue };
                     if let Some(found) = inner.proposed(&mut search, &principal, row)? {
                         return Ok(Some(found));
                     }
@@ -250,7 +254,8 @@ impl Inner {
         object: &str,
     ) -> Result<Option<Shown>, QueryError> {
         let claims = self.claimed(looks, principal, group, object)?;
-        Ok(claims.tell_owner().then(|| claims::shown(claims).pop()).flatten())
+        let newest = claims.tell_owner().then(|| claims::shown(claims).pop()).flatten();
+        newest.map_or(Ok(None), |newest| self.opened(principal, newest))
     }
 
     fn proposals(
@@ -330,16 +335,26 @@ impl Inner {
         row: Shown,
         read: Proposal,
     ) -> Result<Option<(Shown, Proposal)>, QueryError> {
-        let rows = looks.versions_by(row.group(), row.id(), row.member())?;
-        let rows = rows.into_iter().filter_map(|other| admit(principal, other));
+        let mut claims = Vec::new();
+        for other in looks.versions_by(row.group(), row.id(), row.member())? {
+            let other = admit(principal, other?).filter(|other| other.member() == row.member());
+            claims.extend(other.map(|other| Claim::of(&other)));
+        }
         // Of two under one version it stays the one that came first: what was looked at is not exchanged.
-        let order = |row: &Shown| (row.version_time(), std::cmp::Reverse(row.date_added()));
-        let mut rows: Vec<Shown> = rows.filter(|other| other.member() == row.member()).collect();
-        rows.sort_by_key(order);
-        let Some(newest) = rows.pop() else { return Ok(Some((row, read))) };
+        claims.sort_by_key(|claim| (claim.time(), std::cmp::Reverse(claim.added())));
+        let newest = match claims.pop().filter(|newest| newest.added() != row.date_added()) {
+            Some(newest) => self.opened(principal, newest)?,
+            None => None,
+        };
+        let newest = newest.unwrap_or(row);
         let said = Proposal::read(newest.raw());
         if newest.is_revoked() {
-            let before = said.or_else(|| rows.iter().rev().find_map(|row| Proposal::read(row.raw())));
+            let mut before = said;
+            while before.is_none()
+                && let Some(claim) = claims.pop()
+            {
+                before = self.opened(principal, claim)?.and_then(|row| Proposal::read(row.raw()));
+            }
             return Ok(Some((newest, before.unwrap_or(read))));
         }
         Ok(said.filter(|_| newest.is_for_named_recipients()).map(|said| (newest, said)))

@@ -171,7 +171,9 @@ impl Inner {
             let Some((_, _, values)) = gathering.takes(row.clone()) else { continue };
             if values.is_empty() {
                 for known in claims::newest(self.claimed(&mut looks, principal, row.group(), row.id())?) {
-                    if seen.insert((known.group(), known.date_added())) {
+                    if seen.insert((known.group(), known.added()))
+                        && let Some(known) = self.opened(principal, known)?
+                    {
                         let said =
                             self.said_of(&mut looks, principal, known.group(), known.id(), |_| true)?;
                         beside.push((known, said));

@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Groups, Principal, Query, QueryError, Readable, Scope, Shown, TokenId,
+    Groups, Inner, Principal, Query, QueryError, Readable, Scope, Shown, TokenId,
     authorise::admit,
-    claims::{self, Claims, InForce},
+    claims::{self, InForce},
     events::gap,
     lookup::Wanted,
 };
-use crate::clock;
+use crate::{clock, store::Looks};
 
 /// Feed entries looked at in one call.
 const STRETCH: usize = 256;
@@ -112,8 +112,8 @@ impl Query {
         self.read(move |inner| {
             let (mut found, mut looks) = (Vec::new(), inner.store.looks());
             for group in groups {
-                let claims = inner.claimed(&mut looks, &principal, group.group(), &object)?;
-                found.extend(sighted(claims).map(|row| Sightable::of(&row)));
+                let of = inner.sighted(&mut looks, &principal, group.group(), &object)?;
+                found.extend(of.map(|row| Sightable::of(&row)));
             }
             Ok(found)
         })
@@ -187,8 +187,8 @@ impl Query {
                     Entry::Occupied(known) => *known.get(),
                     Entry::Vacant(new) => {
                         let (group, of) = new.key();
-                        let claims = inner.claimed(&mut looks, &principal, *group, of)?;
-                        *new.insert(sighted(claims).map(|of| of.tlp()))
+                        let of = inner.sighted(&mut looks, &principal, *group, of)?;
+                        *new.insert(of.map(|of| of.tlp()))
                     }
                 };
                 if let Some(of) = of {
@@ -251,13 +251,24 @@ pub(super) fn is_sightable(row: &Shown) -> bool {
     !row.is_revoked() && !row.is_for_named_recipients() && row.tlp() != Tlp::Red
 }
 
-/// What a sighting of an object speaks of; where nobody is known to own it, nothing: what was not looked at may be more
-/// restricted than all that was.
-pub(super) fn sighted(claims: Claims) -> Option<Shown> {
-    if !claims.tell_owner() {
-        return None;
+impl Inner {
+    /// What a sighting of an object speaks of; where nobody is known to own it, nothing: what was not looked at may be more
+    /// restricted than all that was.
+    pub(super) fn sighted(
+        &self,
+        looks: &mut Looks<'_>,
+        principal: &Principal,
+        group: GroupId,
+        object: &str,
+    ) -> Result<Option<Shown>, QueryError> {
+        let claims = self.claimed(looks, principal, group, object)?;
+        if !claims.tell_owner() {
+            return Ok(None);
+        }
+        // Its owner's.
+        let Some(newest) = claims::newest(claims).next() else { return Ok(None) };
+        Ok(self.opened(principal, newest)?.filter(may_be_sighted))
     }
-    claims::newest(claims).filter(may_be_sighted).max_by_key(Shown::tlp)
 }
 
 /// A sighting is of what somebody says, not of a bare value (STIX 2.1 §5.2).

@@ -95,7 +95,7 @@ pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
 pub use logs::Counts;
 pub use migrate::Version;
-pub use objects::{ObjectView, Versions};
+pub use objects::ObjectView;
 pub use observables::{Entered, Looks, Most, Sought};
 #[cfg(test)]
 pub(crate) use ownership::MOST_CLAIMS;
@@ -113,6 +113,7 @@ pub use rows::{
     TokenRow, WithdrawalRow, Withdraws,
 };
 pub use salvage::{Carried, Numbered, Salvage, Salvaged};
+pub use sayings::{Rows, Versions};
 pub use scrub::{Scrub, Scrubbed};
 pub use writer::{Answer, HandedIn, Pending, Told};
 

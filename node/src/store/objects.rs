@@ -339,17 +339,6 @@ fn reporters<'a>(
     Ok(found)
 }
 
-/// What is said of one object, as far as it is looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Versions {
-    /// In order of date added: all, or the first and the newest of each member.
-    pub rows: Vec<ObjectView>,
-    /// Whether these tell whose the object is. Where they do not, nobody's word may hide another's.
-    pub tell_owner: bool,
-    /// When the newest row was added that was looked for: every row up to then was there.
-    pub until: Timestamp,
-}
-
 impl Store {
     /// Rows of a column for many looks, as they are now.
     pub(super) fn rows_of(&self, cf: Cf) -> DBRawIterator<'_> {
@@ -431,50 +420,6 @@ impl Store {
         sealed.map_or(Ok(None), |sealed| read_row(&self.db, reading, &key, &sealed))
     }
 
-    /// Claims and versions of an object id, in order of date added; [`Self::versions_of`].
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn versions(&self, group: GroupId, id: &str) -> Result<Vec<ObjectView>, ReadError> {
-        Ok(self.versions_of(group, id)?.rows)
-    }
-
-    /// One look: [`super::Looks::versions_of`].
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn versions_of(&self, group: GroupId, id: &str) -> Result<Versions, ReadError> {
-        self.looks().versions_of(group, id)
-    }
-
-    /// One look: [`super::Looks::versions_by`].
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn versions_by(
-        &self,
-        group: GroupId,
-        id: &str,
-        member: MemberId,
-    ) -> Result<Vec<ObjectView>, ReadError> {
-        self.looks().versions_by(group, id, member)
-    }
-
-    /// Rows of these dates that are there, as far as they are wanted.
-    pub(super) fn objects_at(
-        &self,
-        group: GroupId,
-        dates: impl IntoIterator<Item = u64>,
-        is_wanted: impl Fn(&ObjectView) -> bool,
-    ) -> Result<Vec<ObjectView>, ReadError> {
-        let (mut found, mut reading) = (Vec::new(), Reading::new());
-        for date in dates {
-            let row = self.object_with(&mut reading, group, Timestamp::from_micros(date))?;
-            found.extend(row.filter(&is_wanted));
-        }
-        Ok(found)
-    }
-
     /// Objects that name an observable, at most `most`, oldest first.
     ///
     /// # Errors
@@ -487,7 +432,11 @@ impl Store {
         most: usize,
     ) -> Result<Vec<ObjectView>, ReadError> {
         let entered = self.entered(group, kind, value, Most { by_member: most, all: most })?;
-        self.objects_at(group, entered.dates.iter().rev().map(|date| date.as_micros()), |_| true)
+        let (mut found, mut reading) = (Vec::new(), Reading::new());
+        for date in entered.dates.into_iter().rev() {
+            found.extend(self.object_with(&mut reading, group, date)?);
+        }
+        Ok(found)
     }
 
     /// Bytes of the database's files on disk.
@@ -496,6 +445,25 @@ impl Store {
     /// [`ReadError`].
     pub fn disk_size(&self) -> Result<u64, ReadError> {
         Ok(super::size(&self.db.path))
+    }
+}
+
+/// All versions at once, as nothing but a test may hold them.
+#[cfg(test)]
+impl Store {
+    /// [`super::Looks::versions_of`], in order of date added.
+    pub(crate) fn versions(&self, group: GroupId, id: &str) -> Result<Vec<ObjectView>, ReadError> {
+        self.looks().versions_of(group, id)?.rows.collect()
+    }
+
+    /// [`super::Looks::versions_by`], in order of date added.
+    pub(crate) fn versions_by(
+        &self,
+        group: GroupId,
+        id: &str,
+        member: MemberId,
+    ) -> Result<Vec<ObjectView>, ReadError> {
+        self.looks().versions_by(group, id, member)?.collect()
     }
 }
 

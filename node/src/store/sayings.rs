@@ -4,9 +4,12 @@
 //! what others say, and only all of it tells what each said last. So nothing is left out of a walk, nobody's word is hidden by how much
 //! others say, and one walk answers all that a question asks of the object. What is kept of a walk is bounded: of each member as
 //! many rows as are ever opened.
+//!
+//! These are opened one by one, and let go of before the next ([`Rows`]): a thousand versions of one object may be half a gigabyte, and
+//! many ask at once.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_set},
     sync::Arc,
 };
 
@@ -18,10 +21,10 @@ use prost::Message;
 use rocksdb::DBRawIterator;
 
 use super::{
-    ReadError,
+    ReadError, Store,
     columns::Cf,
     db::Db,
-    objects::{self, MAX_VERSIONS, ObjectView, Versions},
+    objects::{self, MAX_VERSIONS, ObjectView, Reading},
     observables::{Entered, Looks},
     ownership::{Claims, Firsts, MOST_CLAIMS},
     values::{ClaimValue, ObjectValue},
@@ -152,7 +155,63 @@ impl Walks {
     }
 }
 
-impl Looks<'_> {
+/// What is said of one object, as far as it is looked at.
+pub struct Versions<'a> {
+    /// All, or the first and the newest of each member.
+    pub rows: Rows<'a>,
+    /// Whether these tell whose the object is. Where they do not, nobody's word may hide another's.
+    pub tell_owner: bool,
+    /// When the newest row was added that was looked for: every row up to then was there.
+    pub until: Timestamp,
+}
+
+/// Rows of one object, in order of date added; each is opened when it is asked for, and passed over if it went meanwhile. For a question,
+/// as [`Looks`] are.
+pub struct Rows<'a> {
+    store: &'a Store,
+    reading: Reading<'a>,
+    group: GroupId,
+    id: String,
+    dates: btree_set::IntoIter<u64>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(store: &'a Store, group: GroupId, id: &str, dates: BTreeSet<u64>) -> Self {
+        Self { store, reading: Reading::new(), group, id: id.to_owned(), dates: dates.into_iter() }
+    }
+
+    fn open(&mut self, date: u64) -> Result<Option<ObjectView>, ReadError> {
+        let (store, date) = (self.store, Timestamp::from_micros(date));
+        let row = store.object_with(&mut self.reading, self.group, date)?;
+        Ok(row.filter(|row| row.id == self.id))
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<ObjectView, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let date = self.dates.next()?;
+            if let Some(row) = self.open(date).transpose() {
+                return Some(row);
+            }
+        }
+    }
+}
+
+impl DoubleEndedIterator for Rows<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        loop {
+            let date = self.dates.next_back()?;
+            if let Some(row) = self.open(date).transpose() {
+                return Some(row);
+            }
+        }
+    }
+}
+
+impl<'a> Looks<'a> {
     /// Whether anybody says an object; opens nothing.
     ///
     /// # Errors
@@ -174,10 +233,10 @@ impl Looks<'_> {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn versions_of(&mut self, group: GroupId, id: &str) -> Result<Versions, ReadError> {
+    pub fn versions_of(&mut self, group: GroupId, id: &str) -> Result<Versions<'a>, ReadError> {
         let (store, sayings) = (self.store(), self.sayings(group, id)?);
         let (dates, tell_owner) = sayings.to_open(|date| objects::stored(&store.db, group, date))?;
-        let rows = store.objects_at(group, dates, |view| view.id == id)?;
+        let rows = Rows::of(store, group, id, dates);
         Ok(Versions { rows, tell_owner, until: Timestamp::from_micros(sayings.newest) })
     }
 
@@ -185,15 +244,10 @@ impl Looks<'_> {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn versions_by(
-        &mut self,
-        group: GroupId,
-        id: &str,
-        member: MemberId,
-    ) -> Result<Vec<ObjectView>, ReadError> {
+    pub fn versions_by(&mut self, group: GroupId, id: &str, member: MemberId) -> Result<Rows<'a>, ReadError> {
         let (store, sayings) = (self.store(), self.sayings(group, id)?);
-        let dates = sayings.by_member.get(&member).into_iter().flat_map(|own| own.newest.iter().copied());
-        store.objects_at(group, dates, |view| view.id == id)
+        let dates = sayings.by_member.get(&member).map(|own| own.newest.clone()).unwrap_or_default();
+        Ok(Rows::of(store, group, id, dates))
     }
 }
 
@@ -204,7 +258,7 @@ mod tests {
 
     use super::*;
     use crate::store::{
-        EnvelopeRow, MessageState, Store,
+        EnvelopeRow, MessageState, columns,
         tests::{GROUP, commit, envelope, object, open, opened},
     };
 
@@ -227,10 +281,34 @@ mod tests {
         for member in 2..7 {
             let member = MemberId::new([member; 16]);
             let said = looks.versions_by(GROUP, id, member).unwrap();
-            assert_eq!(looks.is_said_by(GROUP, id, member).unwrap(), !said.is_empty());
+            assert_eq!(looks.is_said_by(GROUP, id, member).unwrap(), said.count() > 0);
         }
         assert!(looks.versions_of(GROUP, id).unwrap().tell_owner);
         assert!(Arc::ptr_eq(&first, &looks.sayings(GROUP, id).unwrap()));
+    }
+
+    /// When these were added, as far as they read.
+    fn met(rows: impl Iterator<Item = Result<ObjectView, ReadError>>) -> Vec<Option<Timestamp>> {
+        rows.map(|row| row.ok().map(|row| row.date_added)).collect()
+    }
+
+    #[test]
+    fn however_many_versions_an_object_has_one_is_opened_at_a_time() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        say(&store, 1, 2, "a", 3);
+        let dates: Vec<Timestamp> =
+            store.versions(GROUP, "indicator--a").unwrap().iter().map(|row| row.date_added).collect();
+        let mut looks = store.looks();
+        let all = looks.versions_of(GROUP, "indicator--a").unwrap().rows;
+        let mut own = || looks.versions_by(GROUP, "indicator--a", MemberId::new([2; 16])).unwrap();
+        let (own, turned) = (own(), own().rev());
+        // What is damaged only now is met by whoever opens it only now.
+        let key = columns::object(GROUP, dates[1].as_micros());
+        store.db.rocks.put_cf(store.db.cf(Cf::Objects), key, b"damaged").unwrap();
+        assert_eq!(met(all), [Some(dates[0]), None, Some(dates[2])]);
+        assert_eq!(met(own), [Some(dates[0]), None, Some(dates[2])]);
+        assert_eq!(met(turned), [Some(dates[2]), None, Some(dates[0])]);
     }
 
     #[test]

@@ -187,7 +187,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/objects", "intelligence", "Objects of a group, page by page, oldest first")
         .query(PAGE)
         .answers(200, Content::json::<Objects>()),
-    Operation::get("/api/v1/objects/{object}", "intelligence", "Every version every member claims of an object")
+    Operation::get("/api/v1/objects/{object}", "intelligence", "Every version every member claims of an object; of more than 8 MiB each member's newest, then each one's next")
         .query(OF_GROUP).answers(200, Content::json::<Objects>()),
     Operation::post("/api/v1/lookup", "intelligence", "What is known of up to ten thousand values; a line each for whoever accepts application/x-ndjson")
         .takes(Content::json::<Lookup>()).answers(200, Content::json::<LookupAnswer>()),

@@ -102,10 +102,7 @@ pub(in crate::api) async fn delete(
     let is_whole = filter.versions.is_empty() || filter.versions.contains(&VersionMatch::All);
     let own = query.own_versions(&principal, readable, object.clone(), filter.versions.clone()).await?;
     // Where this member says nothing of it, it may be that nobody does.
-    let is_known = own.says || {
-        let claims = query.claims(&principal, vec![readable], object.clone()).await?;
-        !claims.iter().all(Shown::is_tombstone)
-    };
+    let is_known = own.says || query.is_claimed(&principal, readable, object.clone()).await?;
     if filter.is_other_spec() || !is_known {
         return Err(QueryError::UnknownObject.into());
     }

@@ -77,8 +77,10 @@ impl Inner {
             let said = claims::shown(self.claimed(&mut looks, principal, group, &id)?)
                 .into_iter()
                 .rev()
-                .filter(|row| !row.is_tombstone());
-            for row in said.filter(|row| !row.tells_on_author()) {
+                .filter(|claim| !claim.is_tombstone());
+            for claim in said {
+                let row = self.opened(principal, claim)?.filter(|row| !row.tells_on_author());
+                let Some(row) = row else { continue };
                 let frees = frees_at(&policy, &row, now);
                 changes = changes.into_iter().chain(frees).min();
                 if let Ok(released) = release(&policy, row, now) {

@@ -2,8 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
-use belfry_proto::time::Timestamp;
-use serde_json::json;
+use belfry_proto::{schema::Pap, time::Timestamp};
+use serde_json::{Value, json};
 
 use super::{Receiver, Running, id, indicator, webhook};
 use crate::{
@@ -60,6 +60,43 @@ async fn what_blocks_waits_for_what_is_not_valid_yet_and_who_only_looks_is_told_
         let ids: Vec<&str> = found.rows.iter().map(|row| row.released.object().id()).collect();
         assert_eq!((ids, found.later), (vec![id(u32::try_from(number).unwrap()).as_str()], vec![]));
     }
+}
+
+/// The same, said anew.
+fn newer(Put { json, pap, .. }: Put) -> Put {
+    let mut json = json.unwrap();
+    json["modified"] = json!("2026-02-01T00:00:00.000Z");
+    Put { pap, ..Put::json(json) }
+}
+
+#[tokio::test]
+async fn what_waited_gives_way_to_what_goes_out_itself_or_ends_it_and_to_nothing_that_is_held_back() {
+    let site = Site::exporting("[lists]\nallow = [\"own.be\"]\n").await;
+    let rule = |action: &str| {
+        let pattern = format!("{action} tcp any any -> any any (msg:\"x\"; sid:1;)");
+        let rule = Put::pattern(1, &pattern, &json!({ "pattern_type": "suricata" }));
+        Put { pap: Pap::Amber.into(), ..rule }
+    };
+    let named =
+        |n: u32, name: &str, more: Value| Put::pattern(n, &format!("[domain-name:value = '{name}']"), &more);
+    let over = json!({ "valid_from": "2020-01-01T00:00:00.000Z", "valid_until": "2020-01-02T00:00:00.000Z" });
+    for (before, after) in [
+        // What stops traffic needs more than its author permits, whatever the hook does with all else.
+        (rule("alert"), rule("drop")),
+        (indicator(2), named(2, "www.own.be", json!({}))),
+        (indicator(3), named(3, "c2-3.be", over)),
+        (indicator(4), named(4, "c2-4.be", json!({ "indicator_types": ["benign"] }))),
+        (indicator(5), named(5, "other.be", json!({}))),
+        (begins(6, clock::now()), begins(6, clock::now().saturating_add(Duration::from_secs(3_600)))),
+    ] {
+        site.put(&[before, newer(after)]).await;
+    }
+    let late = async |more: &str| -> Vec<u64> {
+        let late = site.query.leaving_late(&hook(more), &[1, 3, 5, 7, 9, 11], clock::now()).await.unwrap();
+        late.iter().flat_map(|(_, found)| &found.rows).map(|row| row.number).collect()
+    };
+    assert_eq!(late("").await, [1, 3]);
+    assert_eq!(late(BLOCK).await, [3], "what begins later will go out");
 }
 
 #[tokio::test]

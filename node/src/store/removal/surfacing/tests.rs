@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use belfry_proto::schema::WithdrawalMode;
+use belfry_proto::{schema::WithdrawalMode, time::Timestamp};
 use tempfile::TempDir;
 
 use super::*;
@@ -12,6 +12,7 @@ use crate::{
         Change, Committed, EnvelopeRow, MessageState, ObjectRow, ObjectView, Store,
         leaving::tests::{self as leaver, judge, name, says, shown, step, surface as surface_all, withdraw},
         ownership::{Firsts, Owner},
+        removal::claims_of,
         tests::{GROUP, commit, envelope, id, open, opened},
     },
 };

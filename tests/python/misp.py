@@ -21,6 +21,9 @@ TYPES = {
     **{f"filename|{kind}": ["file-name", kind] for kind in [*HASHES, "ssdeep", "tlsh"]},
     **{f"x509-fingerprint-{kind}": [kind] for kind in ["md5", "sha1", "sha256"]},
 }
+# What files' names end with and no name of a host.
+FILES = {"bat", "dll", "doc", "docm", "docx", "exe", "gif", "htm", "html", "jpg", "js", "lnk", "pdf", "php", "png", "rtf",
+         "txt", "xls", "xlsm", "xlsx"}
 RULES = {"yara": "yar", "sigma": "yml", "snort": "rules"}
 PROSE = {"text", "comment", "other"}
 HIVES = {
@@ -70,11 +73,26 @@ def named(text, read):
     return found if found and "/" not in found[1] and re.search("[.:]", found[1]) else None
 
 
+def schemeless(text):
+    """What an event calls a URL that has no scheme: a host is that host, and what follows one is HTTP's there. A path alone,
+    and what may be a file or a folder, is nothing to look for."""
+    authority = re.match(r"[^/?#]*", text)[0]
+    found, path = host(authority) or named(authority, host), text[len(authority):]
+    if not found or re.search(r"\s", text):
+        return None
+    if found[0] == "domain-name":
+        last = found[1].rpartition(".")
+        if not last[1] or last[2] in FILES or not re.fullmatch("[a-z]{2,}|xn--[a-z0-9-]+", last[2]):
+            return None
+    elif re.fullmatch(r"/\d+", path):
+        return None
+    return url(f"{'https' if authority.endswith(':443') else 'http'}://{text}") if path else found
+
+
 def url(text):
     match = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(.*)", text, flags=re.S)
     if not match:
-        # A host that an event calls a URL is a host; a path alone is nothing to look for.
-        return host(text) or named(text, host)
+        return schemeless(text)
     scheme, authority, rest = match.groups()
     name, colon, port = authority.rpartition(":")
     name, port = (name, port) if colon and port.isdigit() else (authority, "")

@@ -128,9 +128,16 @@ fn from(object: &Value) -> String {
     format!("{}{suffix}", text(object, "organisation"))
 }
 
+/// The text that was asked for, if it has no scheme and is read as if it had one.
+fn schemeless(found: &Value) -> Option<String> {
+    let (given, read) = (text(found, "value"), text(found, "normalised"));
+    (read.contains("://") && !given.contains("//")).then_some(given)
+}
+
 fn row(found: &Value) -> [String; 7] {
+    let read = |given: String| format!("{given} (read as {})", text(found, "normalised"));
     [
-        text(found, "value"),
+        schemeless(found).map_or_else(|| text(found, "value"), read),
         text(found, "state"),
         text(found, "score"),
         text(found, "corroboration"),
@@ -143,6 +150,9 @@ fn row(found: &Value) -> [String; 7] {
 /// Everything of one value: what it comes to first, then who says so.
 fn told(found: &Value) -> String {
     let mut facts = vec![("value", text(found, "normalised")), ("type", text(found, "type"))];
+    if let Some(given) = schemeless(found) {
+        facts.push(("read from", given));
+    }
     if let Some(error) = found.get("error").and_then(Value::as_str) {
         facts.push(("but", error.to_owned()));
     }
@@ -233,6 +243,19 @@ mod tests {
         let over = |members: u64| told(&json!({"normalised": "a.be", "expired_by": members}));
         assert!(over(1).contains("over by word of  1 member\n"), "{}", over(1));
         assert!(over(2).contains("over by word of  2 members\n") && !over(0).contains("over"));
+    }
+
+    #[test]
+    fn what_a_text_without_a_scheme_was_read_as_is_told() {
+        let found = |value: &str| json!({"value": value, "normalised": "http://evil.example/a", "type": "url", "state": "unknown"});
+        let (bare, whole) = (found("evil[.]example/a"), found("hxxp[:]//evil.example/a"));
+        assert!(
+            told(&bare).starts_with(
+                "value      http://evil.example/a\ntype       url\nread from  evil[.]example/a\n"
+            )
+        );
+        assert_eq!(row(&bare)[0], "evil[.]example/a (read as http://evil.example/a)");
+        assert!(!told(&whole).contains("read from") && !row(&whole)[0].contains("read as"));
     }
 
     #[test]

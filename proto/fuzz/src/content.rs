@@ -166,6 +166,8 @@ pub fn observable_seeds() -> Vec<Vec<u8>> {
         "198[.]51[.]100[.]0/24",
         "2001:DB8::1",
         "hxxps://Evil[.]example:443/a%20b?c=D#e",
+        "Evil[.]example:443/a?c=D#e",
+        "198.51.100.7/24",
         "B\u{fc}cher.example.",
         "someone@Example.org",
         "00-00-5E-00-53-01",

@@ -44,15 +44,10 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// `text` as a `kind`; `None` if it cannot be one. A host alone where a URL is due, as many an event has it, is
-    /// that host: a scheme would be invented. A host with a port is that host.
+    /// `text` as a `kind`; `None` if it cannot be one. A host with a port is that host, and the port is told beside it.
     pub(super) fn new(kind: Kind, text: &str) -> Option<Self> {
-        let found = Observable::new(kind, text);
-        let host = || (kind == Kind::Url).then(|| Observable::new(Kind::Domain, text)).flatten();
-        match found.or_else(host) {
-            Some(found) => Some(Self::of(found, text)),
-            None => Endpoint::new(kind, text).map(Self::at),
-        }
+        let with_port = Endpoint::new(kind, text).map(Self::at);
+        with_port.or_else(|| Observable::new(kind, text).map(|found| Self::of(found, text)))
     }
 
     /// What `text` names, where nothing says what it is.

@@ -24,8 +24,6 @@ const ALSO_FILES: [&str; 22] = [
 ];
 /// Those of them that name texts with numbered lines, as in `main.rs:42`.
 const WITH_LINES: [&str; 8] = ["cc", "md", "pl", "pm", "ps", "py", "rs", "sh"];
-/// Names that resolve nowhere, or not by DNS, and still are names (RFC 2606, RFC 7686).
-const NAMES: [&str; 4] = ["example", "onion", "i2p", "bit"];
 
 /// Mailboxes of recipients that are kept in mind: more than one mail has.
 const MAX_RECIPIENTS: usize = 10_000;
@@ -98,13 +96,7 @@ fn doubt(spoken: &Spoken) -> Option<Why> {
         return None;
     }
     let top = value.value().rsplit_once('.').map_or("", |(_, top)| top);
-    let is_name =
-        NAMES.contains(&top) || around::registrable(value.value()).is_some() && is_known(value.value());
+    let is_name = around::is_name(value.value());
     let files: &[&str] = if port.is_some() { &WITH_LINES } else { &ALSO_FILES };
     (!is_name || files.contains(&top) && value.value().matches('.').count() == 1).then_some(Why::Ambiguous)
-}
-
-/// Whether the public suffix list has the name's end.
-fn is_known(name: &str) -> bool {
-    psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known())
 }

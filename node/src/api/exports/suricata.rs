@@ -1,4 +1,4 @@
-//! Suricata 7: a dataset a type and a handful of rules that ask it, instead of a rule a value.
+//! Suricata from 7.0.3 on: a dataset a type and a handful of rules that ask it, instead of a rule a value.
 //!
 //! The rules name their datasets by file, so all files of an export belong into one folder. URLs have no single buffer
 //! to be looked up in and get a rule each, as far as they travel in clear. Nor finds a dataset what lies below a domain:
@@ -32,12 +32,16 @@ const MAX_URLS: usize = 20_000;
 /// Domains that are also looked for by what lies below them, by three rules each. Too low ⇒ names below the others go unseen, too
 /// high ⇒ Suricata takes minutes to load them.
 const MAX_BELOW: usize = 10_000;
-/// Where names of hosts are met: protocol, buffer, words for people, and how case is folded; the last comes in small letters.
-const HOSTS: [(&str, &str, &str, &str); 3] = [
-    ("dns", "dns.query", "DNS query", "nocase; "),
-    ("tls", "tls.sni", "TLS", "nocase; "),
-    ("http", "http.host", "HTTP", ""),
+/// Where names of hosts are met: protocol, buffer, words for people, and how case is folded before a dataset is asked and where
+/// a text is compared. Resolvers ask in mixed case, so that answers are hard to forge, and datasets know one spelling. The last
+/// comes in small letters.
+const HOSTS: [(&str, &str, &str, [&str; 2]); 3] = [
+    ("dns", "dns.query", "DNS query", FOLDED),
+    ("tls", "tls.sni", "TLS", FOLDED),
+    ("http", "http.host", "HTTP", ["", ""]),
 ];
+/// The first is known from 7.0.3 on.
+const FOLDED: [&str; 2] = ["; to_lowercase", "nocase; "];
 /// Ranges of one rule's address list.
 const RANGES: usize = 100;
 /// Suricata's `datasets.limits.single-hashsize`.
@@ -74,8 +78,16 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Files {
     };
 
     let domains: Vec<String> = of(Kind::Domain).map(|value| STANDARD.encode(value.value())).collect();
-    for (protocol, buffer, said, _) in HOSTS {
-        rules.dataset(protocol, buffer, &format!("{said} for a listed domain"), "domain", "string", &domains);
+    for (protocol, buffer, said, [fold, _]) in HOSTS {
+        let buffer = format!("{buffer}{fold}");
+        rules.dataset(
+            protocol,
+            &buffer,
+            &format!("{said} for a listed domain"),
+            "domain",
+            "string",
+            &domains,
+        );
     }
     let (ranges, addresses): (Vec<&Observable>, Vec<&Observable>) =
         of(Kind::Ipv4).chain(of(Kind::Ipv6)).partition(|value| value.value().contains('/'));
@@ -107,7 +119,7 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Files {
     }
     for name in below(snapshot) {
         let end = content(&format!(".{name}"));
-        for (protocol, buffer, said, case) in HOSTS {
+        for (protocol, buffer, said, [_, case]) in HOSTS {
             let options = format!("{buffer}; content:\"{end}\"; {case}endswith; ");
             let said = format!("{said} for a name below a listed domain");
             rules.rule(&format!("{protocol} any any -> any any"), &said, &options);

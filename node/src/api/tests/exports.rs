@@ -79,6 +79,30 @@ async fn two_spellings_of_a_url_are_one_line_in_its_place() {
 }
 
 #[tokio::test]
+async fn a_url_without_its_scheme_leaves_as_what_it_is_read_as_and_its_object_as_it_was_written() {
+    let site =
+        Site::exporting(&profiles(&[("fw", "list", ""), ("zone", "rpz", ""), ("stix", "stix", "")])).await;
+    let token = site.reader().await;
+    let url = |n, text: &str| Put::pattern(n, &format!("[url:value = '{text}']"), &json!({}));
+    site.put(&[url(1, "smallcloud.ga"), url(2, "evil.be/a"), url(3, "45.155.205.1"), url(4, "report.doc")])
+        .await;
+    for (kind, lines) in [
+        ("domain-name", "smallcloud.ga\n"),
+        ("url", "http://evil.be/a\n"),
+        ("ipv4-addr", "45.155.205.1\n"),
+        ("file-name", ""),
+    ] {
+        assert_eq!(site.text(&token, &format!("fw/{kind}.txt")).await, lines, "{kind}");
+    }
+    let zone = site.text(&token, "zone").await;
+    assert!(zone.contains("\nsmallcloud.ga CNAME .\n") && !zone.contains("report.doc"), "{zone}");
+    let bundle = site.text(&token, "stix").await;
+    for text in ["smallcloud.ga", "evil.be/a", "45.155.205.1"] {
+        assert!(bundle.contains(&format!("[url:value = '{text}']")), "{bundle}");
+    }
+}
+
+#[tokio::test]
 async fn an_unchanged_list_is_304_and_its_companion_is_its_md5() {
     let site = Site::exporting(&profiles(&[("fw", "list", DOMAINS)])).await;
     let token = site.reader().await;
@@ -474,7 +498,11 @@ async fn every_format_has_its_values_in_its_words() {
         assert!(zeek.contains(row), "{row}\n{zeek}");
     }
     let rules = site.text(&token, "suricata").await;
-    assert!(rules.contains("dataset:isset,suricata-domain,type string,load suricata-domain.lst"), "{rules}");
+    // Datasets know one spelling, and resolvers ask in any.
+    for buffer in ["dns.query; to_lowercase; ", "tls.sni; to_lowercase; ", "http.host; "] {
+        let options = format!("{buffer}dataset:isset,suricata-domain,type string,load suricata-domain.lst");
+        assert!(rules.contains(&options), "{options}\n{rules}");
+    }
     assert!(rules.lines().skip(1).all(|rule| rule.starts_with("drop ")), "{rules}");
     assert_eq!(site.text(&token, "suricata/suricata-domain.lst").await, "ZXZpbC5iZQ==\n");
     let bundle: Value = serde_json::from_str(&site.text(&token, "stix").await).unwrap();

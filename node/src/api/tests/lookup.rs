@@ -105,6 +105,33 @@ async fn a_host_with_its_port_finds_the_host() {
 }
 
 #[tokio::test]
+async fn a_url_without_its_scheme_is_found_by_whichever_spelling_and_told_as_what_it_is_read_as() {
+    let site = Site::new().await;
+    let token = site.reader().await;
+    site.put(&[
+        Put::pattern(1, "[url:value = 'smallcloud.ga']", &json!({})),
+        Put::pattern(2, "[url:value = 'evil.example/a']", &json!({})),
+        Put::pattern(3, "[url:value = 'report.doc']", &json!({})),
+    ])
+    .await;
+    for (kind, text, read) in [
+        ("domain-name", "smallcloud[.]ga", "smallcloud.ga"),
+        ("url", "evil[.]example/a", "http://evil.example/a"),
+        ("url", "http://evil.example/a", "http://evil.example/a"),
+    ] {
+        let found = site.find(&token, text).await;
+        assert_eq!(
+            (&found["state"], &found["type"], &found["normalised"], &found["value"]),
+            (&json!("active"), &json!(kind), &json!(read), &json!(text))
+        );
+    }
+    let typed = ["smallcloud.ga", "report.doc"].map(|value| json!({ "type": "url", "value": value }));
+    let found = site.look_up(&token, json!({ "values": typed })).await;
+    assert_eq!((&found[0]["state"], &found[0]["type"]), (&json!("active"), &json!("domain-name")));
+    assert!(found[1]["error"].as_str().unwrap().contains("no url"), "{}", found[1]);
+}
+
+#[tokio::test]
 async fn a_range_finds_what_lies_in_it_and_an_address_the_ranges_around_it() {
     let site = Site::new().await;
     let token = site.reader().await;

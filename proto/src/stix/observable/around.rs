@@ -156,6 +156,18 @@ pub fn registrable(name: &str) -> Option<&str> {
     text.contains('.').then_some(text)
 }
 
+/// Names that resolve nowhere, or not by DNS, and still are names (RFC 2606, RFC 7686).
+const NAMES: [&str; 4] = ["example", "onion", "i2p", "bit"];
+
+/// Whether a text in the form of a name ends as names do: one that is registered below a suffix that the public suffix list
+/// has. `report.doc` does not.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let is_apart = name.rsplit_once('.').is_some_and(|(_, top)| NAMES.contains(&top));
+    let is_known = || psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known());
+    is_apart || registrable(name).is_some() && is_known()
+}
+
 /// Whether `name` lies below `domain`.
 #[must_use]
 pub fn is_below(name: &str, domain: &str) -> bool {
@@ -265,6 +277,24 @@ mod tests {
         assert_eq!(of("co.uk"), Some(AroundError::PublicSuffix));
         assert_eq!(of("CVE-2026-0001"), Some(AroundError::NotAPlace));
         assert_eq!((of("198.51.0.0/16"), of("evil.co.uk")), (None, None));
+    }
+
+    #[test]
+    fn a_name_ends_as_the_public_suffix_list_or_a_reserved_one_has_it() {
+        for (text, expected) in [
+            ("evil.be", true),
+            ("a.evil.co.uk", true),
+            ("xn--e1afmkfd.xn--p1ai", true),
+            ("evil.example", true),
+            ("hidden.onion", true),
+            ("co.uk", false),
+            ("be", false),
+            ("example", false),
+            ("report.doc", false),
+            ("host.lan", false),
+        ] {
+            assert_eq!(is_name(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -29,8 +29,8 @@ impl Endpoint {
         let text = refang(text.trim());
         let (host, port) = parts(&text)?;
         let host = match kind {
-            Kind::Ipv4 | Kind::Ipv6 => Observable::new(kind, host),
-            Kind::Domain | Kind::Url => Observable::guess(host),
+            Kind::Ipv4 | Kind::Ipv6 | Kind::Url => Observable::new(kind, host),
+            Kind::Domain => Observable::guess(host),
             _ => None,
         }?;
         let is_host = matches!(host.kind(), Kind::Ipv4 | Kind::Ipv6 | Kind::Domain);
@@ -114,6 +114,7 @@ mod tests {
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(Endpoint::new(Kind::Ipv4, "evil.example:443"), None, "no address");
+        assert_eq!(Endpoint::new(Kind::Url, "report.doc:443"), None, "no name");
         assert_eq!(Endpoint::new(Kind::FileName, "evil.example:443"), None, "nothing with a host");
     }
 

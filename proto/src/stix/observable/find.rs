@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Kind, Observable, endpoint::Endpoint, refang};
+use super::{Kind, Observable, endpoint::Endpoint, refang, schemeless};
 
 /// Bytes of a word beyond which it is a list without blanks: no URL that anybody can use is as long.
 const MAX_WORD: usize = 8 << 10;
@@ -100,7 +100,10 @@ fn one(part: &str, given: &str) -> Option<Spoken> {
     };
     let whole = |text: &str| match Endpoint::guess(text) {
         Some(Endpoint { host, port }) => Some(told(host, Some(port))),
-        None => Observable::guess(text).map(|value| told(value, None)),
+        // In prose a host with a path and no scheme is a site spoken of as well as a URL to look for.
+        None => Observable::guess(text)
+            .filter(|value| value.kind() != Kind::Url || schemeless::has_scheme(text))
+            .map(|value| told(value, None)),
     };
     let only_host = |value: Observable| Spoken { value, stands: Stands::Host, port: None };
     let named = |host: &str| host.contains('.').then(|| Observable::guess(host)).flatten();
@@ -180,6 +183,7 @@ mod tests {
             ("x@evil.example:25", "x@evil.example Host"),
             ("evil.example:443/a", "evil.example Host"),
             ("evil.example/path", "evil.example Host"),
+            ("evil.example/?to=http://b.example", "evil.example Host"),
             ("sha256=D41D8CD98F00B204E9800998ECF8427E", "d41d8cd98f00b204e9800998ecf8427e Bare"),
             ("From: \"X\" <x@evil.example>", "x@evil.example Bare"),
             ("http://[2001:db8::1]/x", "http://[2001:db8::1]/x Meant"),

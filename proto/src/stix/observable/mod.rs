@@ -10,6 +10,7 @@ pub mod find;
 mod host;
 mod normalise;
 pub mod pattern;
+mod schemeless;
 
 pub use self::normalise::refang;
 
@@ -31,7 +32,7 @@ pub enum Kind {
     Ipv6,
     /// Host name, in lower case, international ones in ASCII form.
     Domain,
-    /// With its scheme.
+    /// With its scheme; one without is read as HTTP's, and a host alone as that host.
     Url,
     /// Address of a mailbox.
     Email,
@@ -149,7 +150,7 @@ pub struct Observable {
 }
 
 impl Observable {
-    /// Normalises `text` as a `kind`; the result's kind may differ (an address given as a host name).
+    /// Normalises `text` as a `kind`; the result's kind may differ (an address given as a host name, a host alone as a URL).
     ///
     /// `None` if `text` cannot be one.
     #[must_use]
@@ -386,6 +387,8 @@ mod tests {
     fn observables_give_their_values() {
         assert_eq!(of("ipv4-addr", &json!({"value": "198.51.100.7"})), ["ipv4-addr 198.51.100.7"]);
         assert_eq!(of("url", &json!({"value": "hxxp://Evil[.]example"})), ["url http://evil.example/"]);
+        assert_eq!(of("url", &json!({"value": "smallcloud.ga"})), ["domain-name smallcloud.ga"]);
+        assert_eq!(of("url", &json!({"value": "report.doc"})), [""; 0]);
         assert_eq!(of("autonomous-system", &json!({"number": 64500})), ["autonomous-system 64500"]);
         let file =
             json!({"name": "Evil.EXE", "hashes": {"SHA-256": "AB".repeat(32), "MD5": "too short", "x": "y"}});
@@ -432,6 +435,13 @@ mod tests {
                 "file-name bill.doc".to_owned(),
                 "file-name x.exe".to_owned(),
             ]
+        );
+        // As MISP's converter writes attributes of type `url`, which often lack the scheme.
+        let schemeless =
+            "[url:value = 'smallcloud.ga' OR url:value = 'evil.example/a' OR url:value = 'report.doc']";
+        assert_eq!(
+            of("indicator", &json!({ "pattern": schemeless })),
+            ["domain-name smallcloud.ga", "url http://evil.example/a"]
         );
         assert!(of("indicator", &json!({"pattern": "[broken"})).is_empty());
     }

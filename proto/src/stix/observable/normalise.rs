@@ -3,6 +3,7 @@
 use crate::stix::observable::{
     Kind,
     host::{self, Host},
+    schemeless,
 };
 
 /// `text` as a `kind` in normal form, with the kind it turned out to be.
@@ -25,7 +26,7 @@ fn plain(kind: Kind, text: &str) -> Option<(Kind, String)> {
             Host::Address(kind, value) => Some((kind, value)),
             Host::Name(name) => Some((Kind::Domain, name)),
         },
-        Kind::Url => url(text).map(|value| (kind, value)),
+        Kind::Url => url(text).map(|value| (kind, value)).or_else(|| schemeless::read(text)),
         Kind::Email => email(text).map(|value| (kind, value)),
         Kind::Mac => mac(text).map(|value| (kind, value)),
         Kind::Asn => asn(text).map(|value| (kind, value)),
@@ -58,6 +59,11 @@ fn taken_for(text: &str) -> Option<(Kind, (Kind, String))> {
     let fits = |kind: Kind| plain(kind, text).map(|found| (kind, found));
     if text.contains("://") {
         return fits(Kind::Url);
+    }
+    if schemeless::has_path(text)
+        && let Some(found) = fits(Kind::Url)
+    {
+        return Some(found);
     }
     if text.contains('@') {
         return fits(Kind::Email);
@@ -129,7 +135,7 @@ fn bracketed(text: &str) -> Option<(usize, &'static str)> {
 }
 
 /// Scheme and host folded, default port dropped, `/` for an empty path. Path and query stay: servers tell their case apart.
-fn url(text: &str) -> Option<String> {
+pub(super) fn url(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(plain) {
@@ -320,7 +326,6 @@ mod tests {
             (Kind::Domain, "a..example"),
             (Kind::Domain, "a b.example"),
             (Kind::Domain, "*.example"),
-            (Kind::Url, "evil.example/a"),
             (Kind::Url, "http:///a"),
             (Kind::Url, "http://:::80/"),
             (Kind::Email, "@evil.example"),

@@ -143,9 +143,9 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{net::TcpListener, time::Duration};
 
-    use libp2p::core::transport::memory::MemoryTransport;
+    use libp2p::{multiaddr::Protocol, tcp};
     use tokio::time::timeout;
 
     use super::*;
@@ -191,24 +191,25 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_is_found_in_order_and_a_port_is_free_once_the_swarm_lets_go() {
-        let (mut host, id) = (Apart::new(MemoryTransport::default()), ListenerId::next());
+        let transport = || Apart::new(tcp::tokio::Transport::new(tcp::Config::default()).boxed());
+        let mut host = transport();
         // Told while the task waits already.
         tokio::task::yield_now().await;
-        host.listen_on(id, "/memory/0".parse().unwrap()).unwrap();
+        host.listen_on(ListenerId::next(), "/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
         let TransportEvent::NewAddress { listen_addr: at, .. } = next(&mut host).await else {
             panic!("no address")
         };
-        let mut guest = Apart::new(MemoryTransport::default());
+        let Some(Protocol::Tcp(port)) = at.iter().nth(1) else { panic!("no port in {at}") };
+        let mut guest = transport();
         let dials: Vec<_> = (0..2 * KNOCKS).map(|_| guest.dial(at.clone(), options()).unwrap()).collect();
         let dialled = tokio::spawn(futures::future::join_all(dials));
         for _ in 0..2 * KNOCKS {
             assert!(next(&mut host).await.is_upgrade());
         }
         assert!(timeout(LONG, dialled).await.unwrap().unwrap().iter().all(Result::is_ok));
+        assert!(TcpListener::bind(("127.0.0.1", port)).is_err());
         drop(host);
-        let mut other = Apart::new(MemoryTransport::default());
-        other.listen_on(ListenerId::next(), at).unwrap();
-        assert!(matches!(next(&mut other).await, TransportEvent::NewAddress { .. }));
+        TcpListener::bind(("127.0.0.1", port)).unwrap();
     }
 
     #[tokio::test]

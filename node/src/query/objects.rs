@@ -108,7 +108,7 @@ impl Query {
     }
 
     /// Every version of an object that any member claims, by group and date; of more than fit on a page each member's newest, then
-    /// each one's next.
+    /// each one's next, and that there are more.
     ///
     /// # Errors
     /// The store.
@@ -117,18 +117,20 @@ impl Query {
         principal: &Principal,
         groups: Vec<Readable>,
         object: String,
-    ) -> Result<Vec<Shown>, QueryError> {
+    ) -> Result<(Vec<Shown>, bool), QueryError> {
         let principal = principal.clone();
         self.read(move |inner| {
             let (mut found, mut looks) = (Vec::new(), inner.store.looks());
             for group in groups {
                 found.extend(inner.claimed(&mut looks, &principal, group.group(), &object)?.into_rows());
             }
-            let mut rows = Vec::new();
-            for claim in claims::within(found, MAX_PAGE_BYTES) {
+            let (mut rows, all) = (Vec::new(), found.len());
+            let within = claims::within(found, MAX_PAGE_BYTES);
+            let is_cut = within.len() < all;
+            for claim in within {
                 rows.extend(inner.opened(&principal, claim)?);
             }
-            Ok(rows)
+            Ok((rows, is_cut))
         })
         .await
     }

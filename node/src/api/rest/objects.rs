@@ -107,6 +107,8 @@ struct ObjectsJson<'a> {
     objects: Vec<ObjectJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
 }
 
 /// `GET /api/v1/objects?group=…`, with `type`, `id`, `version`, `class`, `purpose`, `added_after`,
@@ -134,7 +136,7 @@ pub(in crate::api) async fn list(
     params.finish()?;
     let readable = app.ports.query.readable(&principal, &group)?;
     let page = app.ports.query.page(&principal, readable, request).await?;
-    answer(&page.rows, page.next.as_deref(), &app.ports.query)
+    answer(&page.rows, page.next.as_deref(), false, &app.ports.query)
 }
 
 /// `GET /api/v1/objects/{id}`: every version every member claims, in `group` or all the token reads.
@@ -152,20 +154,20 @@ pub(in crate::api) async fn one(
         Some(group) => vec![query.readable(&principal, &group)?],
         None => query.all_readable(&principal),
     };
-    let claims = query.claims(&principal, groups, object).await?;
+    let (claims, is_cut) = query.claims(&principal, groups, object).await?;
     if claims.is_empty() {
         return Err(QueryError::UnknownObject.into());
     }
-    answer(&claims, None, query)
+    answer(&claims, None, is_cut, query)
 }
 
 fn set(params: &mut Params, name: &str) -> Result<BTreeSet<String>, Problem> {
     Ok(params.list(name)?.into_iter().collect())
 }
 
-fn answer(rows: &[Shown], next: Option<&str>, query: &Query) -> Result<Response, Problem> {
+fn answer(rows: &[Shown], next: Option<&str>, more: bool, query: &Query) -> Result<Response, Problem> {
     let objects = rows.iter().map(|row| ObjectJson::of(row, query)).collect::<Result<_, _>>()?;
-    let json =
-        serde_json::to_vec(&ObjectsJson { objects, next }).map_err(|error| Problem::internal(&error))?;
+    let json = serde_json::to_vec(&ObjectsJson { objects, next, more })
+        .map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response())
 }

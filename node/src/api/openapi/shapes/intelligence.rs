@@ -12,6 +12,9 @@ pub(in super::super) struct Objects {
     /// Goes on behind this page.
     #[schema(nullable = false)]
     next: Option<String>,
+    /// Of one object there are more versions than are told at once.
+    #[schema(nullable = false)]
+    more: Option<bool>,
 }
 
 #[derive(ToSchema)]

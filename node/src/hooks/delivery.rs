@@ -239,20 +239,25 @@ impl Delivery {
                 return self.stopped().await;
             }
         }
-        self.unsaved += found.later.len();
-        self.state.wait_for(found.later);
+        let mut later = found.later;
         for leaves in found.rows {
             let number = leaves.number;
             let outcome = self.deliver(leaves).await?;
             if !self.settle(number, outcome) {
                 return self.stopped().await;
             }
+            // Nothing waits that lies beyond the position: after a stop it would be met twice.
+            let (before, beyond): (Vec<_>, Vec<_>) = later.into_iter().partition(|(of, ..)| *of < number);
+            later = beyond;
+            self.unsaved += 1 + before.len();
+            self.state.wait_for(before);
             self.state.position = number;
-            self.unsaved += 1;
             if self.unsaved >= UNSAVED {
                 self.save().await?;
             }
         }
+        self.unsaved += later.len();
+        self.state.wait_for(later);
         // With nothing for this hook in it, a stretch is not worth a synced write.
         let moved = found.position.saturating_sub(self.state.position);
         self.state.position = found.position;

@@ -29,7 +29,8 @@ type Event<T> = TransportEvent<<T as Transport>::ListenerUpgrade, <T as Transpor
 pub(super) struct Apart<T: Transport> {
     shared: Arc<Shared<T>>,
     events: mpsc::Receiver<Event<T>>,
-    task: JoinHandle<()>,
+    /// None once it ended.
+    task: Option<JoinHandle<()>>,
 }
 
 struct Shared<T> {
@@ -57,7 +58,7 @@ where
         let shared = Arc::new(Shared { transport: Mutex::new(Some(transport)), task: AtomicWaker::new() });
         let (sender, events) = mpsc::channel(KNOCKS);
         let task = tokio::spawn(answer(Arc::clone(&shared), sender));
-        Self { shared, events, task }
+        Self { shared, events, task: Some(task) }
     }
 
     fn tell<R>(&self, what: impl FnOnce(&mut T) -> R) -> Option<R> {
@@ -87,12 +88,14 @@ where
             Some(event) => place.send(event),
             None => return,
         }
+        // The swarm was woken to this worker: it looks now, and finds the lock free, not once the queue is full.
+        tokio::task::yield_now().await;
     }
 }
 
 impl<T: Transport> Drop for Apart<T> {
     fn drop(&mut self) {
-        // Ports are free when this returns, whatever the task does.
+        // Listeners are gone when this returns, whatever the task does.
         drop(self.shared.lock().take());
         self.shared.task.wake();
     }
@@ -131,10 +134,14 @@ where
         if let Some(event) = ready!(self.events.poll_recv(cx)) {
             return Poll::Ready(event);
         }
-        if let Err(ended) = ready!(self.task.poll_unpin(cx))
-            && let Ok(panic) = ended.try_into_panic()
-        {
-            std::panic::resume_unwind(panic);
+        if let Some(task) = &mut self.task {
+            let ended = ready!(task.poll_unpin(cx));
+            self.task = None;
+            if let Err(ended) = ended
+                && let Ok(panic) = ended.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
         }
         // The runtime shuts down.
         Poll::Pending

@@ -81,7 +81,7 @@ impl<'a> Chosen<'a> {
     }
 
     /// Which are meant of an object, one row of which was met.
-    fn meant(&self, met: &Shown, claims: Claims) -> Result<BTreeSet<Timestamp>, QueryError> {
+    fn meant(&mut self, met: &Shown, claims: Claims) -> Result<BTreeSet<Timestamp>, QueryError> {
         if self.filter.without_expired
             && let [only] = claims.rows()
             && self.is_over(met, *only)?
@@ -91,11 +91,11 @@ impl<'a> Chosen<'a> {
         Ok(claims::selected(&claims::shown(claims), &self.filter.versions))
     }
 
-    fn is_over(&self, met: &Shown, only: Claim) -> Result<bool, QueryError> {
+    fn is_over(&mut self, met: &Shown, only: Claim) -> Result<bool, QueryError> {
         if only.added() == met.date_added() {
             return Ok(is_over(met));
         }
-        Ok(self.inner.opened(self.principal, only)?.is_some_and(|row| is_over(&row)))
+        Ok(self.inner.opened(&mut self.looks, self.principal, only)?.is_some_and(|row| is_over(&row)))
     }
 
     fn remember(&mut self, id: &str, known: Known) {

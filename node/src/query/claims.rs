@@ -128,8 +128,14 @@ impl Inner {
     }
 
     /// A claim with what it says; none if it went since it was weighed, or is no longer the principal's to have.
-    pub(super) fn opened(&self, principal: &Principal, claim: Claim) -> Result<Option<Shown>, QueryError> {
-        let row = self.store.object_at(claim.group, claim.added())?;
+    /// What `looks` found of who keeps the object inside is not looked for again.
+    pub(super) fn opened(
+        &self,
+        looks: &mut Looks<'_>,
+        principal: &Principal,
+        claim: Claim,
+    ) -> Result<Option<Shown>, QueryError> {
+        let row = looks.object_at(claim.group, claim.added())?;
         Ok(row.and_then(|row| admit(principal, row)))
     }
 }
@@ -411,7 +417,7 @@ mod tests {
         assert_eq!(claims.rows().len(), 8);
         assert!(held(claims.rows()) < 8 * 512);
         let chosen = shown(claims).pop().unwrap();
-        let row = inner.opened(&principal, chosen).unwrap().unwrap();
+        let row = inner.opened(&mut looks, &principal, chosen).unwrap().unwrap();
         assert_eq!((row.raw().len(), Claim::of(&row)), (LARGE + 7, chosen), "the last, and all of it");
     }
 

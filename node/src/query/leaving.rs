@@ -208,13 +208,22 @@ impl From<Held> for Back {
     }
 }
 
-/// Whether a version takes the place of those before it that did not go out yet: one that goes out, or will when it begins, and one by
-/// which what they say holds no more. What the hook may not have, or the lists hold back, hides nothing that it may.
+/// Whether a version takes the place of those before it that did not go out yet: what its author says no more is not told as if it
+/// held. What the hook may not have hides nothing that it may.
 fn takes_over(hook: &Hook, lists: &Loaded, version: Shown, times: (Timestamp, Timestamp)) -> bool {
     // Under which number it would be told matters to nobody.
     match leaves(hook, lists, 0, version, times) {
         Ok(leaves) => leaves.is_some(),
-        Err(Back { reason, .. }) => matches!(reason, Held::NotYet | Held::Benign | Held::Expired),
+        Err(Back { reason, .. }) => matches!(
+            reason,
+            Held::NotYet
+                | Held::Benign
+                | Held::Expired
+                | Held::Unwritable
+                | Held::Allowed
+                | Held::Warning
+                | Held::Joined
+        ),
     }
 }
 

@@ -128,7 +128,7 @@ impl Query {
             let within = claims::within(found, MAX_PAGE_BYTES);
             let is_cut = within.len() < all;
             for claim in within {
-                rows.extend(inner.opened(&principal, claim)?);
+                rows.extend(inner.opened(&mut looks, &principal, claim)?);
             }
             Ok((rows, is_cut))
         })
@@ -250,7 +250,7 @@ impl Inner {
         found.sort_by_key(Claim::met);
         let (mut page, mut is_cut) = (Filling::new(limit), false);
         for claim in found {
-            let row = self.opened(principal, claim)?.filter(|row| {
+            let row = self.opened(looks, principal, claim)?.filter(|row| {
                 // What surfaced since is met there.
                 row.met() == claim.met()
                     && filter.takes(row.id(), row.kind())

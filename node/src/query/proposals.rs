@@ -255,7 +255,7 @@ impl Inner {
     ) -> Result<Option<Shown>, QueryError> {
         let claims = self.claimed(looks, principal, group, object)?;
         let newest = claims.tell_owner().then(|| claims::shown(claims).pop()).flatten();
-        newest.map_or(Ok(None), |newest| self.opened(principal, newest))
+        newest.map_or(Ok(None), |newest| self.opened(looks, principal, newest))
     }
 
     fn proposals(
@@ -343,7 +343,7 @@ impl Inner {
         // Of two under one version it stays the one that came first: what was looked at is not exchanged.
         claims.sort_by_key(|claim| (claim.time(), std::cmp::Reverse(claim.added())));
         let newest = match claims.pop().filter(|newest| newest.added() != row.date_added()) {
-            Some(newest) => self.opened(principal, newest)?,
+            Some(newest) => self.opened(looks, principal, newest)?,
             None => None,
         };
         let newest = newest.unwrap_or(row);
@@ -353,7 +353,7 @@ impl Inner {
             while before.is_none()
                 && let Some(claim) = claims.pop()
             {
-                before = self.opened(principal, claim)?.and_then(|row| Proposal::read(row.raw()));
+                before = self.opened(looks, principal, claim)?.and_then(|row| Proposal::read(row.raw()));
             }
             return Ok(Some((newest, before.unwrap_or(read))));
         }

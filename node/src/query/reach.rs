@@ -172,7 +172,7 @@ impl Inner {
             if values.is_empty() {
                 for known in claims::newest(self.claimed(&mut looks, principal, row.group(), row.id())?) {
                     if seen.insert((known.group(), known.added()))
-                        && let Some(known) = self.opened(principal, known)?
+                        && let Some(known) = self.opened(&mut looks, principal, known)?
                     {
                         let said =
                             self.said_of(&mut looks, principal, known.group(), known.id(), |_| true)?;

@@ -267,7 +267,7 @@ impl Inner {
         }
         // Its owner's.
         let Some(newest) = claims::newest(claims).next() else { return Ok(None) };
-        Ok(self.opened(principal, newest)?.filter(may_be_sighted))
+        Ok(self.opened(looks, principal, newest)?.filter(may_be_sighted))
     }
 }
 

@@ -103,6 +103,7 @@ impl Claim {
             purpose,
             classes,
             conditions: Some(conditions),
+            arrived: 0,
         };
         Self {
             group,
@@ -239,7 +240,10 @@ fn join(txn: &mut Txn<'_>, claim: &Claim, known: &Known) {
         txn.put(Cf::ById, claim.key(), claim.entry(known.date_added).encode_to_vec());
     }
     let key = columns::reporter(claim.group, known.date_added, claim.member, claim.message, known.differs);
-    txn.put_sealed(claim.group, Cf::Reporters, key, &claim.reporter);
+    // Whoever becomes the author by it has said it since then and not since the first did: a field more behind the others.
+    let arrived = ReporterValue { arrived: txn.now.as_micros(), ..ReporterValue::default() };
+    let value = [claim.reporter.as_slice(), &arrived.encode_to_vec()].concat();
+    txn.put_sealed(claim.group, Cf::Reporters, key, &value);
     if !known.differs {
         claim.keep(txn);
         for tag in &claim.observables {

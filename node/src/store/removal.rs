@@ -26,7 +26,7 @@ use super::{
     columns::{self, Cf},
     embargo::{self, Lapsed},
     leaving, objects,
-    ownership::{Claims, MOST_CLAIMS},
+    ownership::{self, Claims, MOST_CLAIMS},
     txn::Txn,
     values::{ClaimValue, ObjectValue, ReporterValue},
     vault::damaged,
@@ -124,8 +124,16 @@ pub(super) fn take_row(
         match heir(txn, &others, stays)? {
             Some((heir, says)) => inherit(txn, group, date, &value, heir, says)?,
             None => {
+                // Of those that go as well none finds a row any more when its turn comes.
+                let mut lapsed = Vec::new();
+                for other in others.iter().filter(|other| other.message != message) {
+                    lapsed.extend(embargo::saying(txn, &value, &others, other.message)?);
+                }
                 objects::delete_row(txn, group, date, &value, &others);
                 forget(txn, group, date, &value, &others)?;
+                for saying in &lapsed {
+                    embargo::lift(txn, &Lapsed { group, date, value: &value, saying })?;
+                }
             }
         }
         note(txn, group, &value, end)?;
@@ -174,7 +182,7 @@ pub(super) fn heir<'a>(
             .map_err(|_| damaged(Cf::Reporters, &other.key, "does not decode"))?;
         let is_earlier = found
             .as_ref()
-            .is_none_or(|(before, kept)| (value.created, other.message) < (kept.created, before.message));
+            .is_none_or(|(before, kept)| (since(&value), other.message) < (since(kept), before.message));
         if is_earlier {
             found = Some((other, value));
         }
@@ -182,7 +190,16 @@ pub(super) fn heir<'a>(
     Ok(found)
 }
 
-/// A row as another message's that says the same bytes.
+/// Since when a word counts: it is not the first by its author's clock alone.
+fn since(value: &ReporterValue) -> Timestamp {
+    let created = Timestamp::from_micros(value.created);
+    match value.arrived {
+        0 => created,
+        arrived => ownership::counts_since(created, Timestamp::from_micros(arrived)),
+    }
+}
+
+/// A row as another message's that says the same bytes, since that came.
 pub(super) fn inherited(before: &ObjectValue, heir: &Reporter, says: ReporterValue) -> ObjectValue {
     ObjectValue {
         member: heir.member.to_vec(),
@@ -193,6 +210,7 @@ pub(super) fn inherited(before: &ObjectValue, heir: &Reporter, says: ReporterVal
         purpose: says.purpose,
         classes: says.classes,
         conditions: says.conditions,
+        arrived: if says.arrived > 0 { says.arrived } else { before.arrived },
         ..before.clone()
     }
 }
@@ -209,6 +227,11 @@ fn inherit(
 ) -> Result<(), ReadError> {
     let row = inherited(before, heir, says);
     txn.delete(Cf::Reporters, heir.key.clone());
+    for (key, entry) in entries(txn, group, &row)? {
+        if entry.date_added == date && entry.member == row.member {
+            txn.put(Cf::ById, key, ClaimValue { arrived: row.arrived, ..entry }.encode_to_vec());
+        }
+    }
     txn.put_sealed(group, Cf::Objects, columns::object(group, date), &row.encode_to_vec());
     match MemberId::try_from(before.member.as_slice()) {
         Ok(author) if author != heir.member => drop_entry(txn, group, date, &row, author),

@@ -17,11 +17,6 @@ use crate::stix::observable::{
     find::{self, Spoken, Stands},
 };
 
-/// Top-level names that are ends of files' names, too.
-const ALSO_FILES: [&str; 22] = [
-    "ai", "app", "bz", "cab", "cc", "com", "doc", "gz", "md", "mov", "pl", "pm", "ps", "py", "rs", "sc",
-    "sh", "so", "st", "sys", "ws", "zip",
-];
 /// Those of them that name texts with numbered lines, as in `main.rs:42`.
 const WITH_LINES: [&str; 8] = ["cc", "md", "pl", "pm", "ps", "py", "rs", "sh"];
 
@@ -97,6 +92,6 @@ fn doubt(spoken: &Spoken) -> Option<Why> {
     }
     let top = value.value().rsplit_once('.').map_or("", |(_, top)| top);
     let is_name = around::is_name(value.value());
-    let files: &[&str] = if port.is_some() { &WITH_LINES } else { &ALSO_FILES };
+    let files: &[&str] = if port.is_some() { &WITH_LINES } else { &around::ALSO_FILES };
     (!is_name || files.contains(&top) && value.value().matches('.').count() == 1).then_some(Why::Ambiguous)
 }

@@ -1,8 +1,11 @@
 //! A DNS response policy zone: what shall not resolve, or, to look for, what shall be logged.
 
-use std::{fmt::Write as _, net::Ipv6Addr};
+use std::{collections::BTreeMap, fmt::Write as _, net::Ipv6Addr};
 
-use belfry_proto::stix::{egress::Use, observable::Kind};
+use belfry_proto::stix::{
+    egress::Use,
+    observable::{Kind, around},
+};
 
 use super::{Files, TEXT};
 use crate::query::{Entry, Snapshot};
@@ -11,6 +14,8 @@ use crate::query::{Entry, Snapshot};
 const MAX_NAME: usize = 200;
 /// The answer as it is.
 const PASS: &str = "rpz-passthru.";
+/// Said of names that are listed for what lies around them.
+const BETWEEN: &str = "between two names";
 
 pub(super) fn render(snapshot: &Snapshot, serial: u32) -> Files {
     let mut files = Files::default();
@@ -20,24 +25,49 @@ pub(super) fn render(snapshot: &Snapshot, serial: u32) -> Files {
     let mut zone = format!(
         "$TTL 300\n@ IN SOA localhost. root.localhost. {serial} 300 60 604800 300\n@ IN NS localhost.\n"
     );
+    let mut names: Vec<(&str, &str)> = Vec::new();
     for entry in &snapshot.entries {
+        let value = entry.observable.value();
         match owner(entry) {
-            Some(owner) => {
-                let _ = writeln!(zone, "{owner} CNAME {action}");
-                if entry.observable.kind() == Kind::Domain {
-                    let _ = writeln!(zone, "*.{owner} CNAME {action}");
-                }
-            }
+            Some(_) if entry.observable.kind() == Kind::Domain => names.push((value, action)),
+            Some(owner) => _ = writeln!(zone, "{owner} CNAME {action}"),
             None => files.unwritable += 1,
         }
     }
     // The nearest name counts: what is allowed below a listed domain goes on resolving.
     let spared = snapshot.spared.iter().filter(|name| is_blocking && is_name(name));
-    for name in spared {
-        let _ = writeln!(zone, "{name} CNAME {PASS}\n*.{name} CNAME {PASS}");
+    names.extend(spared.map(|name| (name.as_str(), PASS)));
+    for (name, action) in &names {
+        let _ = writeln!(zone, "{name} CNAME {action}");
+        // Below a public suffix everybody has names.
+        if around::registrable(name).is_some() {
+            let _ = writeln!(zone, "*.{name} CNAME {action}");
+        }
+    }
+    for (name, action) in between(&names.into_iter().collect()) {
+        let _ = writeln!(zone, "{name} CNAME {action} ; {BETWEEN}\n*.{name} CNAME {action} ; {BETWEEN}");
     }
     files.put_main(format!("{}.zone", snapshot.export.name), TEXT, zone);
     files
+}
+
+/// Names between two of these, by what the nearest one above them says: a zone that has a name has those above it, too, and no
+/// asterisk speaks for a name that is there (RFC 4592 §2.2.2).
+fn between<'a>(names: &BTreeMap<&'a str, &'static str>) -> BTreeMap<&'a str, &'static str> {
+    let mut found = BTreeMap::new();
+    for name in names.keys() {
+        let mut passed = Vec::new();
+        for above in around::above(name) {
+            if let Some(action) = names.get(above) {
+                // What its asterisk does not speak for, nobody does.
+                let speaks = around::registrable(above).is_some();
+                found.extend(passed.into_iter().filter(|_| speaks).map(|name| (name, *action)));
+                break;
+            }
+            passed.push(above);
+        }
+    }
+    found
 }
 
 fn is_name(value: &str) -> bool {

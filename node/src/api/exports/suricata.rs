@@ -133,11 +133,14 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Files {
     files
 }
 
-/// Domains that are looked for by what lies below them: none below which something is allowed.
+/// Domains that are looked for by what lies below them: none below which something is allowed, nor one below which everybody
+/// has names, as `co.uk`.
 fn below(snapshot: &Snapshot) -> BTreeSet<&str> {
     let kept: BTreeSet<&str> = snapshot.spared.iter().flat_map(|name| around::above(name)).collect();
-    let is_free =
-        |entry: &&Entry| entry.observable.kind() == Kind::Domain && !kept.contains(entry.observable.value());
+    let is_free = |entry: &&Entry| {
+        let name = entry.observable.value();
+        entry.observable.kind() == Kind::Domain && around::registrable(name).is_some() && !kept.contains(name)
+    };
     let mut found: Vec<&Entry> = snapshot.entries.iter().filter(is_free).collect();
     found.sort_by_key(|entry| (Reverse(entry.score), Reverse(entry.last)));
     found.into_iter().take(MAX_BELOW).map(|entry| entry.observable.value()).collect()

@@ -79,7 +79,7 @@ impl Inner {
                 .rev()
                 .filter(|claim| !claim.is_tombstone());
             for claim in said {
-                let row = self.opened(principal, claim)?.filter(|row| !row.tells_on_author());
+                let row = self.opened(&mut looks, principal, claim)?.filter(|row| !row.tells_on_author());
                 let Some(row) = row else { continue };
                 let frees = frees_at(&policy, &row, now);
                 changes = changes.into_iter().chain(frees).min();

@@ -81,6 +81,9 @@ pub(in crate::store) struct ReporterValue {
     pub(in crate::store) classes: Vec<i32>,
     #[prost(message, optional, tag = "6")]
     pub(in crate::store) conditions: Option<Conditions>,
+    /// When it came, in microseconds; of rows of before that was noted, nothing.
+    #[prost(uint64, tag = "7")]
+    pub(in crate::store) arrived: u64,
 }
 
 /// Dates of the objects a message says.

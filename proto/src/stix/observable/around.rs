@@ -168,6 +168,11 @@ pub fn is_name(name: &str) -> bool {
     is_apart || registrable(name).is_some() && is_known()
 }
 
+/// Top-level names that are ends of files' names, too.
+pub const ALSO_FILES: [&str; 22] = [
+    "ai", "app", "bz", "cab", "cc", "com", "doc", "gz", "md", "mov", "pl", "pm", "ps", "py", "rs", "sc",
+    "sh", "so", "st", "sys", "ws", "zip",
+];
 /// Whether `name` lies below `domain`.
 #[must_use]
 pub fn is_below(name: &str, domain: &str) -> bool {

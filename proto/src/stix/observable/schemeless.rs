@@ -23,6 +23,9 @@ pub(super) fn has_scheme(text: &str) -> bool {
     before.is_some_and(|before| !before.contains(SIGNS))
 }
 
+/// Of [`around::ALSO_FILES`] those that names have far more often.
+const MOSTLY_NAMES: [&str; 4] = ["ai", "app", "cc", "com"];
+
 /// What ends a host and its port (RFC 3986 §3.2).
 const SIGNS: [char; 3] = ['/', '?', '#'];
 
@@ -39,15 +42,23 @@ pub(super) fn read(text: &str) -> Option<(Kind, String)> {
     let (authority, path) = text.split_at(text.find(SIGNS).unwrap_or(text.len()));
     let (found, port) = at(authority)?;
     if path.is_empty() {
-        return Some(found);
+        let is_file = port.is_none() && found.0 == Kind::Domain && is_file(&found.1);
+        return (!is_file).then_some(found);
     }
     // `198.51.100.0/24` is as likely a range.
-    let is_prefix = path.get(1..).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
-    if found.0 != Kind::Domain && path.len() > 1 && is_prefix {
+    let is_prefix = path.strip_prefix('/').is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    if found.0 != Kind::Domain && port.is_none() && path.len() > 1 && is_prefix {
         return None;
     }
     let scheme = if port == Some(TLS) { "https" } else { "http" };
     url(&format!("{scheme}://{text}")).map(|value| (Kind::Url, value))
+}
+
+/// Whether a name is as likely a file's: `install.sh`. What names end with far more often than files is a name's.
+fn is_file(name: &str) -> bool {
+    // More labels than two make no file's name.
+    name.split_once('.')
+        .is_some_and(|(_, top)| around::ALSO_FILES.contains(&top) && !MOSTLY_NAMES.contains(&top))
 }
 
 /// The host that an authority names, and its port.
@@ -84,6 +95,11 @@ mod tests {
     fn a_url_without_its_scheme_is_its_host_or_what_http_has_there() {
         for (text, expected) in [
             ("smallcloud.ga", "domain-name smallcloud.ga"),
+            ("evil.com", "domain-name evil.com"),
+            ("a.evil.zip", "domain-name a.evil.zip"),
+            ("evil.zip:8080", "domain-name evil.zip"),
+            ("198.51.100.7:8080/1", "url http://198.51.100.7:8080/1"),
+            ("198.51.100.7?1", "url http://198.51.100.7/?1"),
             (" Evil[.]Example. ", "domain-name evil.example"),
             ("sub.evil.co.uk", "domain-name sub.evil.co.uk"),
             ("evil.example:8080", "domain-name evil.example"),
@@ -128,6 +144,8 @@ mod tests {
             "evil.example:/a",
             "evil.example:x/a",
             "evil.example:99999",
+            "install.sh",
+            "payload.zip",
             "198.51.100.0/24",
             "198.51.100.7/33",
             "2001:db8::1/64",

@@ -385,7 +385,9 @@ impl AllowList {
         let mut allowed = Self::default();
         for entry in entries {
             let text = entry.trim().trim_start_matches("*.");
+            // Of a URL without its scheme, such as `own.be/login`, nobody knows whether all of the host is meant.
             let observable = Observable::guess(text)
+                .filter(|found| found.kind() != Kind::Url || text.contains("//"))
                 .or_else(|| Observable::new(Kind::Domain, text))
                 .ok_or_else(|| AllowError(entry.chars().take(64).collect()))?;
             match (observable.kind(), around::net(observable.value())) {
@@ -589,6 +591,7 @@ mod tests {
         for text in ["notown.be", "own.be.evil.org", "192.0.3.1"] {
             assert!(!allowed.covers(&o(text)), "{text}");
         }
+        assert!(AllowList::of(["own.be/login"]).is_err() && AllowList::of(["http://own.be/login"]).is_ok());
         assert_eq!(
             AllowList::of(["two words"]).unwrap_err().to_string(),
             "\"two words\" is no domain, address, range, URL, mailbox or hash"

@@ -77,6 +77,24 @@ fn whose_an_object_is_stays_when_its_rows_are_met_again_however_long_after() {
     assert_eq!(owners(&store), expected);
 }
 
+#[test]
+fn who_becomes_the_author_of_what_another_said_first_has_said_it_since_its_own_word_came() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, said_at(1, 5, long_ago(), vec![version(0)]));
+    commit(&store, said_at(2, 5, long_ago(), vec![version(1)]));
+    // It says that it said so before anybody.
+    commit(&store, said_at(3, 6, Timestamp::from_micros(0), vec![version(0)]));
+    let honest = MemberId::new([5; 16]);
+    let expected = (Owner::Is(honest), Some(honest));
+    assert_eq!(owners(&store), expected);
+    judge(&store, &[1], &[]);
+    assert_eq!(of_member(&shown(&store), 6).len(), 1, "the row is its own now");
+    assert_eq!(owners(&store), expected);
+    surface_all(&store);
+    assert_eq!(owners(&store), expected);
+}
+
 /// Where the entries of one object lie is chance: here what a short look would miss is the flood's first word alone.
 #[test]
 fn nobody_takes_an_object_by_saying_it_more_often_than_is_met_again() {

@@ -55,7 +55,7 @@ pub(super) fn render(snapshot: &Snapshot, serial: u32) -> Files {
 /// asterisk speaks for a name that is there (RFC 4592 §2.2.2).
 fn between<'a>(names: &BTreeMap<&'a str, &'static str>) -> BTreeMap<&'a str, &'static str> {
     let mut found = BTreeMap::new();
-    for name in names.keys() {
+    for &name in names.keys() {
         let mut passed = Vec::new();
         for above in around::above(name) {
             if let Some(action) = names.get(above) {

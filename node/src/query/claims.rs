@@ -127,6 +127,19 @@ impl Inner {
         Ok(Claims { rows, tell_owner, until })
     }
 
+    /// The version of an object that counts for the principal; none where nobody is known to be its owner.
+    pub(super) fn object_in_force(
+        &self,
+        looks: &mut Looks<'_>,
+        principal: &Principal,
+        group: GroupId,
+        object: &str,
+    ) -> Result<Option<Shown>, QueryError> {
+        let claims = self.claimed(looks, principal, group, object)?;
+        let newest = claims.tell_owner().then(|| shown(claims).pop()).flatten();
+        newest.map_or(Ok(None), |newest| self.opened(looks, principal, newest))
+    }
+
     /// A claim with what it says; none if it went since it was weighed, or is no longer the principal's to have.
     /// What `looks` found of who keeps the object inside is not looked for again.
     pub(super) fn opened(

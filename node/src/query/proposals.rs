@@ -28,10 +28,7 @@ use belfry_proto::{
 use serde_json::{Map, Value};
 
 use super::{
-    Inner, Principal, Query, QueryError, Readable, Shown,
-    authorise::admit,
-    claims::{self, Claim},
-    said::newest_about,
+    Inner, Principal, Query, QueryError, Readable, Shown, authorise::admit, claims::Claim, said::newest_about,
 };
 use crate::store::Looks;
 
@@ -245,19 +242,6 @@ impl Query {
 }
 
 impl Inner {
-    /// The version of an object that counts for the principal; none where nobody is known to be its owner.
-    fn object_in_force(
-        &self,
-        looks: &mut Looks<'_>,
-        principal: &Principal,
-        group: GroupId,
-        object: &str,
-    ) -> Result<Option<Shown>, QueryError> {
-        let claims = self.claimed(looks, principal, group, object)?;
-        let newest = claims.tell_owner().then(|| claims::shown(claims).pop()).flatten();
-        newest.map_or(Ok(None), |newest| self.opened(looks, principal, newest))
-    }
-
     fn proposals(
         &self,
         principal: &Principal,

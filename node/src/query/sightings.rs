@@ -13,11 +13,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Groups, Inner, Principal, Query, QueryError, Readable, Scope, Shown, TokenId,
-    authorise::admit,
-    claims::{self, InForce},
-    events::gap,
-    lookup::Wanted,
+    Groups, Inner, Principal, Query, QueryError, Readable, Scope, Shown, TokenId, authorise::admit,
+    claims::InForce, events::gap, lookup::Wanted,
 };
 use crate::{clock, store::Looks};
 
@@ -261,13 +258,7 @@ impl Inner {
         group: GroupId,
         object: &str,
     ) -> Result<Option<Shown>, QueryError> {
-        let claims = self.claimed(looks, principal, group, object)?;
-        if !claims.tell_owner() {
-            return Ok(None);
-        }
-        // Its owner's.
-        let Some(newest) = claims::newest(claims).next() else { return Ok(None) };
-        Ok(self.opened(looks, principal, newest)?.filter(may_be_sighted))
+        Ok(self.object_in_force(looks, principal, group, object)?.filter(may_be_sighted))
     }
 }
 
